@@ -1,0 +1,124 @@
+# Pipit: `make run` starts it, `make test` proves it. `tools/setup` installs what both need.
+#
+#   make              build/pipitd, build/pipit, build/pipitctl, build/pipit-bench
+#   make run          a demo server on 127.0.0.1:8700 with alice and bob
+#   make test         every test; the last line is "N passed, N failed"
+#   make test SAN=address|undefined|thread
+#   make crash        the crash suite alone, with long seeds      (CRASH_ROUNDS=30)
+#   make fuzz         every fuzz target for FUZZ_SECONDS each     (FUZZ_SECONDS=60, needs clang)
+#   make bench        the figures of docs/performance.md, each beside its floor
+#   make layers       who may include whom
+#   make install      DESTDIR= PREFIX=/usr/local
+
+CC      ?= cc
+SAN     ?=
+BUILD   ?= build$(if $(SAN),/$(SAN))
+PREFIX  ?= /usr/local
+OPT     ?= -O2 -g
+WERROR  ?=
+VERSION := 0.1.0
+
+# llhttp is generated C: Debian 12 ships it inside node-llhttp, later ones as a library of its own.
+LLHTTP_SRC := $(wildcard /usr/share/llhttp/*.c)
+LLHTTP_INC := $(if $(LLHTTP_SRC),-isystem /usr/share/include/llhttp)
+LLHTTP_LIB := $(if $(LLHTTP_SRC),,-lllhttp)
+MSGPACK    := $(if $(wildcard /usr/lib/*/libmsgpackc.so /usr/lib/libmsgpackc.so),-lmsgpackc,-lmsgpack-c)
+
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+              -Wpointer-arith -Wvla -Wno-unused-parameter -fno-common -fno-omit-frame-pointer $(OPT) $(WERROR) \
+              $(if $(SAN),-fsanitize=$(SAN) $(if $(filter undefined,$(SAN)),-fno-sanitize-recover=all)) \
+              $(if $(filter thread,$(SAN)),$(if $(findstring clang,$(CC)),,-Wno-tsan)) \
+              -I. -DPIPIT_VERSION='"$(VERSION)"' $(CFLAGS)
+LDFLAGS_ALL := $(if $(SAN),-fsanitize=$(SAN)) -pthread $(LDFLAGS)
+
+LIBS_PROTO   := $(MSGPACK) -lsodium -ljansson
+LIBS_STORAGE := -lsqlite3 -lxxhash
+LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih
+LIBS_CLIENT  := -lssl -lcrypto -ledit
+
+SRC_PROTO   := $(wildcard proto/*.c)
+SRC_STORAGE := $(wildcard storage/*.c)
+SRC_SERVER  := $(filter-out server/main.c,$(wildcard server/*.c server/core/*.c server/net/*.c server/chat/*.c))
+SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c))
+SRC_HARNESS := $(wildcard tests/harness/*.c)
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+LIB_PROTO   := $(BUILD)/libproto.a
+LIB_STORAGE := $(BUILD)/libstorage.a
+LIB_SERVER  := $(BUILD)/libserver.a
+LIB_CLIENT  := $(BUILD)/libclient.a
+LIB_HARNESS := $(BUILD)/libharness.a
+LLHTTP_OBJ  := $(patsubst /usr/share/llhttp/%.c,$(BUILD)/obj/llhttp/%.o,$(LLHTTP_SRC))
+
+PROGRAMS := $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(BUILD)/pipit-bench
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/flow/test_*.c tests/crash/test_*.c))
+FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: all run test crash fuzz bench layers install clean
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+all: $(PROGRAMS)
+
+run: all
+	@$(BUILD)/pipitd --demo
+
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(OPT) $(if $(SAN),-fsanitize=$(SAN)) -w $(LLHTTP_INC) -c $< -o $@
+
+$(BUILD)/obj/server/%.o: CFLAGS_ALL += $(LLHTTP_INC)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(LIB_PROTO): $(call obj,$(SRC_PROTO))
+$(LIB_STORAGE): $(call obj,$(SRC_STORAGE))
+$(LIB_SERVER): $(call obj,$(SRC_SERVER)) $(LLHTTP_OBJ)
+$(LIB_CLIENT): $(call obj,$(SRC_CLIENT))
+$(LIB_HARNESS): $(call obj,$(SRC_HARNESS))
+$(BUILD)/lib%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/pipitd: $(call obj,server/main.c) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
+	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+$(BUILD)/pipit: $(call obj,tools/client/main.c) $(LIB_CLIENT) $(LIB_PROTO)
+	$(CC) $^ $(LDFLAGS_ALL) -lwslay -lsqlite3 $(LIBS_CLIENT) $(LIBS_PROTO) -o $@
+$(BUILD)/pipitctl: $(call obj,$(wildcard tools/ctl/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
+	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+$(BUILD)/pipit-bench: $(call obj,$(wildcard tools/bench/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
+	$(CC) $^ $(LDFLAGS_ALL) -luv $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
+	@mkdir -p $(@D)
+	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -lcmocka -o $@
+
+test: all $(TESTS)
+	@BUILD=$(BUILD) tests/run.sh $(TESTS)
+
+crash: all $(TESTS)
+	@BUILD=$(BUILD) CRASH_ROUNDS=$(or $(CRASH_ROUNDS),30) tests/run.sh $(filter $(BUILD)/tests/crash/%,$(TESTS))
+
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(SRC_PROTO) $(SRC_STORAGE) $(SRC_HARNESS)
+	@mkdir -p $(@D)
+	clang $(filter-out -O2,$(CFLAGS_ALL)) -O1 -fsanitize=fuzzer,address,undefined $^ $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+fuzz: $(FUZZERS)
+	@tests/fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZERS)
+
+bench: all
+	@tools/bench/run.sh $(BUILD)
+
+layers:
+	@tools/layers.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(DESTDIR)$(PREFIX)/bin
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

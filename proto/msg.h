@@ -1,0 +1,190 @@
+/* msg.h - the messages of the wire, as C sees them.
+ *
+ * One list of types, one struct for each, one union. docs/protocol.md is the contract in words; codec.h
+ * turns these structs into MessagePack arrays `[type, ref, …]` and back, fields in the order in which they
+ * stand here. Strings and bins of a decoded message point into the frame it came from.
+ *
+ * Columns: NAME, type code, union member, direction (C client to server, S server to client).
+ * Codes: requests 1.., answers 64.., events 96... Codes of later work are kept free in docs/protocol.md. */
+#ifndef PIPIT_PROTO_MSG_H
+#define PIPIT_PROTO_MSG_H
+
+#include "proto/id.h"
+#include "proto/limits.h"
+
+#define MSG_LIST(X)                       \
+    X(HELLO,         1, hello,        C)  \
+    X(SEND,          2, send,         C)  \
+    X(DELIVERED,     4, cursor,       C)  \
+    X(READ,          5, cursor,       C)  \
+    X(HISTORY,       6, history,      C)  \
+    X(INFO,         16, info,         C)  \
+    X(PING,         18, ping,         C)  \
+    X(WELCOME,      64, welcome,      S)  \
+    X(ACCEPTED,     65, accepted,     S)  \
+    X(PAGE,         66, page,         S)  \
+    X(INFO_ANSWER,  67, info_answer,  S)  \
+    X(PONG,         68, pong,         S)  \
+    X(ERROR,        69, error,        S)  \
+    X(MESSAGE,      96, message,      S)  \
+    X(RECEIPT,      97, receipt,      S)  \
+    X(SYNCED,      103, synced,       S)  \
+    X(GOODBYE,     104, goodbye,      S)
+
+#define MSG_ENUM(name, code, member, direction) MSG_##name = (code),
+enum msg_type { MSG_LIST(MSG_ENUM) };
+#undef MSG_ENUM
+
+/* Which conversation a request means: its id, or a user for the direct conversation with them. On the wire a
+ * bin of 16 or a str. */
+struct where {
+    bool is_user;
+    struct user_id user;
+    struct conv_id conv;      /* zero when is_user */
+};
+
+/* What a record is; on the wire in MESSAGE and PAGE, on disk in the record. */
+enum record_kind {
+    KIND_MESSAGE = 1,
+    KIND_TOMBSTONE = 2,       /* was there once; the body is gone */
+    KIND_MARKS = 3,           /* on disk only: cursor moves, takes no sequence */
+};
+enum record_flags {
+    RECORD_COUNTS = 1 << 0,            /* adds one to unread counts */
+    RECORD_SENDER_CAUGHT_UP = 1 << 1,  /* on disk only: the sending device had acknowledged all before it */
+};
+
+struct msg_hello {
+    uint64_t version;         /* PROTOCOL_VERSION */
+    struct user_id user;
+    struct device_id device;
+    struct bytes token;       /* TOKEN_BYTES */
+    struct bytes agent;       /* str, at most NAME_BYTES_MAX: program and version, for people who look */
+};
+struct msg_welcome {
+    uint64_t now_ms;          /* the server's clock */
+    uint64_t heartbeat_ms;    /* send anything at least this often; the server pings at this interval */
+    uint8_t generation[16];   /* changes when the server was restored from a backup */
+    uint64_t client_seq_max;  /* the highest this device ever used: go on above it */
+    uint64_t list_version;    /* of the user's own device list */
+    struct bytes server;      /* str: program and version */
+    /* limits: a map of str to uint on the wire; unknown names are skipped */
+    uint64_t frame_bytes_max, body_bytes_max, text_bytes_max, window_messages_max, window_bytes_max,
+             page_records_max, unsettled_max;
+};
+/* Positions behind `body` must be nil or empty until their features exist: the server then answers
+ * ERR_UNSUPPORTED naming the field (send_unsupported). They may be left out from the end. */
+struct msg_send {
+    struct where to;
+    uint64_t client_seq;      /* above 0; a number this device only ever raises */
+    uint64_t settled;         /* all client sequences of this device below it have been answered */
+    struct bytes body;        /* bin, 1..BODY_BYTES_MAX */
+    uint64_t group_version;   /* uint or nil (0) */
+    struct bytes list_versions;   /* the raw MessagePack of {user: version}, or none when nil */
+    struct bytes envelopes;       /* raw {device: bin} */
+    struct bytes media;           /* raw [reference, …] */
+    struct bytes wake;            /* raw [user, …] */
+    uint64_t expire_s;            /* uint or nil (0) */
+};
+struct msg_accepted {
+    struct conv_id conv;
+    uint64_t seq;
+    struct msg_id id;
+    uint64_t client_seq;
+};
+struct msg_cursor {           /* DELIVERED, READ: answered only by ERROR; ref may be nil */
+    struct where to;
+    uint64_t seq;
+};
+struct msg_history {
+    struct where to;
+    uint64_t before;          /* records below this sequence, newest first picked; nil (0): from the head */
+    uint64_t after;           /* with before nil: records above it, oldest first picked; nil (0) */
+    uint64_t limit;           /* 1..PAGE_RECORDS_MAX */
+};
+/* A record as devices see it. In MESSAGE these fields follow [type, nil; in PAGE each is an array. */
+struct msg_message {
+    struct conv_id conv;
+    uint64_t seq;
+    struct msg_id id;         /* carries the time */
+    uint64_t kind;            /* enum record_kind */
+    uint64_t flags;           /* RECORD_COUNTS */
+    uint64_t counted;         /* counting records so far, this one included */
+    struct user_id from;
+    struct device_id device;
+    uint64_t client_seq;
+    /* a direct conversation: its members, lesser first (the same twice: notes to oneself); a group: nil */
+    bool is_direct;
+    struct user_id members[2];
+    struct bytes body;        /* bin; empty when this device may not see it */
+};
+struct msg_page {
+    struct conv_id conv;
+    uint64_t head;            /* the conversation's last sequence */
+    bool more;                /* records exist beyond this page in the direction asked */
+    struct bytes records;     /* raw MessagePack array of records in rising order; see page_next() */
+};
+struct msg_info {
+    struct where to;
+    uint64_t seq;
+};
+struct msg_info_answer {
+    struct conv_id conv;
+    uint64_t seq;
+    struct msg_id id;
+    struct user_id from;
+    struct bytes members;     /* raw array of [user, delivered_ms or nil, read_ms or nil]; see members_next() */
+};
+struct member_state {
+    struct user_id user;
+    uint64_t delivered_ms;    /* 0: not yet (nil on the wire) */
+    uint64_t read_ms;
+};
+struct msg_ping { uint8_t unused; };
+struct msg_pong { uint64_t now_ms; };
+struct msg_error {
+    uint64_t code;            /* -ERR_* */
+    struct bytes name;        /* str, err_name() */
+    struct bytes text;        /* str, says which field or value */
+    bool again;               /* repeat with the same client sequence and bytes */
+    uint64_t again_in_ms;     /* nil (0): when you like */
+};
+struct msg_receipt {
+    struct conv_id conv;
+    struct user_id user;      /* whose cursors */
+    uint64_t delivered;       /* sequence; the furthest of the user's devices */
+    uint64_t read;
+    uint64_t time_ms;         /* when the move was made */
+};
+struct msg_synced { uint8_t unused; };
+struct msg_goodbye {
+    uint64_t code;
+    struct bytes text;
+    uint64_t back_in_ms;
+};
+
+struct msg {
+    enum msg_type type;
+    bool has_ref;
+    uint64_t ref;             /* the request's number, repeated in its answer; nil in events */
+    union {
+        struct msg_hello hello;
+        struct msg_welcome welcome;
+        struct msg_send send;
+        struct msg_accepted accepted;
+        struct msg_cursor cursor;
+        struct msg_history history;
+        struct msg_message message;
+        struct msg_page page;
+        struct msg_info info;
+        struct msg_info_answer info_answer;
+        struct msg_ping ping;
+        struct msg_pong pong;
+        struct msg_error error;
+        struct msg_receipt receipt;
+        struct msg_synced synced;
+        struct msg_goodbye goodbye;
+    } u;
+};
+
+#endif

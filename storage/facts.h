@@ -1,0 +1,148 @@
+/* facts.h - the rows: accounts, devices, invites, conversations, members, cursors, repeats; in SQLite, WAL,
+ * synchronous=FULL, through the VFS over fsio.
+ *
+ * One writer (struct facts opened with writer=true) that belongs to the facts thread, any number of readers, each
+ * of one thread. Calls block on the disk: never from a shard. A write counts once facts_commit() returned 0;
+ * many requests share one transaction, and each of them stands in a savepoint so that its failure undoes
+ * nothing else.
+ *
+ * Errors of every call, besides its own: ERR_NO_SPACE, ERR_IO, ERR_NOMEM, ERR_CORRUPT. */
+#ifndef PIPIT_STORAGE_FACTS_H
+#define PIPIT_STORAGE_FACTS_H
+
+#include "proto/limits.h"
+#include "storage/fold.h"
+#include "storage/fsio.h"
+#include "storage/vault.h"
+
+struct facts;
+
+/* Opens, and as writer makes the tables or runs the numbered migrations. ERR_NEWER: written by a newer version. */
+int facts_open(const struct fsio *fs, const char *path, bool writer, struct facts **facts_out);
+void facts_close(struct facts *facts);
+int facts_begin(struct facts *facts);
+int facts_commit(struct facts *facts);
+void facts_rollback(struct facts *facts);
+int facts_savepoint(struct facts *facts);                  /* not nested */
+int facts_savepoint_end(struct facts *facts, bool keep);
+/* A reader's snapshot: all reads between the two see one state. */
+int facts_snapshot(struct facts *facts);
+void facts_snapshot_end(struct facts *facts);
+
+/* -- the node ------------------------------------------------------------------------------------------- */
+struct node_row {
+    uint8_t generation[16];       /* made at the first start; a restore makes another */
+    uint8_t hash_key[16];         /* SipHash key that spreads users and conversations over shards */
+};
+int facts_node(struct facts *facts, struct node_row *out); /* writer: made when missing (its own transaction) */
+uint64_t facts_flushed(struct facts *facts, uint32_t log); /* record number covered; 0: none */
+
+/* -- accounts ------------------------------------------------------------------------------------------- */
+enum { PASSWORD_HASH_MAX = 128, SECRET_HASH_BYTES = 32 };
+struct user_row {
+    struct user_id user;
+    char password_hash[PASSWORD_HASH_MAX];                 /* libsodium's crypto_pwhash_str, NUL-terminated */
+    uint64_t created_ms;
+    uint64_t list_version;                                 /* of the user's device list; rises with each change */
+    bool disabled;
+};
+int facts_user_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms);
+                                                           /* ERR_EXISTS, also for a name ever used */
+int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out);     /* ERR_NOT_FOUND */
+/* Users above `after` (NULL: from the first) by name; at most `max`. *count_out of them in rows_out. */
+int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_row *rows_out,
+                    size_t *count_out);
+int facts_counts(struct facts *facts, uint64_t *users_out, uint64_t *conversations_out, uint64_t *devices_out);
+
+/* Invites are kept as BLAKE2b-256 of the code. */
+int facts_invite_add(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint32_t uses,
+                     uint64_t expires_ms, uint64_t now_ms);
+/* Takes one use. ERR_INVITE: unknown, used up or expired at now_ms. */
+int facts_invite_use(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms);
+/* The same check without taking a use: a refusal before a password is hashed. */
+int facts_invite_check(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms);
+
+struct device_row {
+    struct user_id user;
+    struct device_id device;
+    uint8_t token_hash[SECRET_HASH_BYTES];                 /* BLAKE2b-256 of the token */
+    char name[NAME_BYTES_MAX + 1];
+    uint64_t created_ms;          /* `since`: it has no cursor rows for what came before and asks by HISTORY */
+    uint64_t live_ms;             /* when it was last seen live; sync tells cursors that moved after it */
+    uint64_t client_seq_max;      /* the highest it used, as far as committed records or its shard told */
+    uint64_t list_version;        /* its user's, read in the same statement */
+    bool revoked;
+    bool user_disabled;
+};
+/* Adds the device and raises the user's list_version. ERR_NOT_FOUND (user), ERR_TOO_MANY (DEVICES_PER_USER_MAX
+ * live ones), ERR_EXISTS (device id). */
+int facts_device_add(struct facts *facts, const struct device_row *row);
+int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
+                     struct device_row *out);              /* ERR_NOT_FOUND */
+/* Both forward only. */
+int facts_device_seen(struct facts *facts, const struct user_id *user, struct device_id device,
+                      uint64_t live_ms, uint64_t client_seq_max);
+
+/* -- conversations --------------------------------------------------------------------------------------- */
+enum conv_type { CONV_DIRECT = 1, CONV_INBOX = 3 };        /* 2 is kept for groups; the scan goes by this order */
+struct conv_row {
+    struct conv_id conv;
+    uint8_t type;
+    uint64_t created_ms;
+    uint64_t head;                /* last sequence; 0: nothing yet */
+    uint64_t counted;             /* counting records up to it */
+    struct msg_id last_id;        /* of the head; all zero: none */
+    uint64_t marked_ms;           /* when any cursor last moved */
+};
+/* The rows of a direct conversation. Idempotent. ERR_NOT_FOUND: one of the users does not exist. */
+int facts_conv_add_direct(struct facts *facts, const struct conv_id *conv, const struct user_id *a,
+                          const struct user_id *b, uint64_t now_ms);
+int facts_inbox_add(struct facts *facts, const struct user_id *user, uint64_t now_ms);
+int facts_conv_get(struct facts *facts, const struct conv_id *conv, struct conv_row *out);  /* ERR_NOT_FOUND */
+
+struct member_row {
+    struct user_id user;
+    uint64_t from_seq;            /* sees records from here … */
+    uint64_t to_seq;              /* … to here; 0: still a member */
+    uint64_t read;                /* cursor, sequence */
+    uint64_t read_ms;             /* when it last moved; 0: never */
+    uint64_t delivered;           /* furthest of its devices */
+    uint64_t delivered_ms;
+    uint64_t sent;                /* sequence of the user's own last message; 0: none */
+};
+struct cursor_row {               /* a device that acknowledged or sent something here */
+    struct user_id user;
+    struct device_id device;
+    uint64_t delivered;
+    uint64_t settled;             /* all its client sequences below were answered: a send below is refused */
+};
+struct repeat_row { struct user_id user; struct device_id device; uint64_t client_seq, seq; struct msg_id id; };
+/* Each calls `each` for every row in a fixed order (members by user; cursors by user, device; repeats by user,
+ * device, client_seq) and stops at its first non-zero answer, which is returned. */
+int facts_members(struct facts *facts, const struct conv_id *conv,
+                  int (*each)(void *arg, const struct member_row *row), void *arg);
+int facts_cursors(struct facts *facts, const struct conv_id *conv,
+                  int (*each)(void *arg, const struct cursor_row *row), void *arg);
+int facts_repeats(struct facts *facts, const struct conv_id *conv,
+                  int (*each)(void *arg, const struct repeat_row *row), void *arg);
+
+/* A slice of the user's conversations for the scan of a session, in the fixed order (type, conversation id):
+ * those after (after_type, after_conv); at most `max`. Inboxes are left out. */
+struct scan_row {
+    struct conv_id conv;
+    uint8_t type;
+    uint64_t head;
+    uint64_t delivered;           /* this device's cursor; 0: none */
+    uint64_t marked_ms;
+};
+int facts_scan(struct facts *facts, const struct user_id *user, struct device_id device, uint8_t after_type,
+               const struct conv_id *after_conv, size_t max, struct scan_row *rows_out, size_t *count_out);
+
+/* -- folds ----------------------------------------------------------------------------------------------- */
+/* Apply a fold and set the log's flushed number to fold_number(), inside the caller's transaction. Repeat entries
+ * below a device's settled go, and of the rest the newest REPEATS_MAX stay. */
+int facts_flush(struct facts *facts, const struct fold *fold);
+/* PRAGMA wal_checkpoint; called when idle and at close. */
+int facts_checkpoint(struct facts *facts);
+
+#endif

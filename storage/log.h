@@ -1,0 +1,121 @@
+/* log.h - the append-only segmented log: what a shard commits, and what everyone reads.
+ *
+ * The node has one set of segments (struct logs). Each shard appends to a log of its own (struct log, numbered
+ * like the shard); a log is a row of segments, one of them open. Segments whose log has no shard now are read
+ * like all others, so the number of shards may change at any start.
+ *
+ * Appending, three steps, so that no shard ever waits for a disk:
+ *   shard      log_append()* … log_take()   what was appended since the last take, as one batch
+ *   committer  batch_sync()                 write, one fdatasync, roll to a new segment when full
+ *   shard      log_done()                   the committed end moves, places become findable
+ * One batch is in flight at most; the next one fills meanwhile. Nothing is findable, and nobody is told, before
+ * log_done(0).
+ *
+ * Failure. ERR_NO_SPACE: batch_sync() has truncated and synced to the committed end; log_done() drops that batch
+ * and the open one, and record numbers go on from the committed end. Any other error turns the log read-only
+ * until a restart: a failed sync is never retried. Reads go on in both cases. */
+#ifndef PIPIT_STORAGE_LOG_H
+#define PIPIT_STORAGE_LOG_H
+
+#include "storage/fsio.h"
+#include "storage/record.h"
+
+enum {
+    SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024,   /* a segment is closed at the first batch end above it */
+    BATCH_BYTES_MAX = 1024 * 1024,              /* one turn's appends; a disk writes it in a few ms */
+    BATCH_RECORDS_MAX = 8192,
+    LOGS_MAX = 256,                             /* shards, ever, in one data folder */
+};
+
+struct logs;
+struct log;
+struct batch;
+struct segment;
+
+struct position { uint32_t log; uint64_t number; };
+
+struct logs_opening {
+    uint64_t segment_bytes;                     /* 0: SEGMENT_BYTES_DEFAULT */
+    /* How far facts cover a log: its records up to this number are not replayed. */
+    uint64_t (*flushed)(void *arg, uint32_t log);
+    /* Each record above it, in order within its log, before logs_open() returns. Non-zero stops the opening. */
+    int (*replay)(void *arg, const struct record *record, struct bytes whole);
+    void *arg;
+    uint64_t now_ms;
+};
+struct logs_report {
+    uint64_t replayed;                          /* records */
+    uint32_t segments;
+    uint64_t bytes;
+    uint32_t torn_count;                        /* tails cut off */
+    char torn_file[FS_NAME_MAX + 1];            /* the last of them */
+    uint64_t torn_offset, torn_bytes;
+    char bad_file[FS_NAME_MAX + 1];             /* with ERR_CORRUPT or ERR_NEWER: where, and at which offset */
+    uint64_t bad_offset;
+};
+
+/* Open folder `dir` (made when missing): check every segment's header, replay, cut torn tails (truncate, sync),
+ * index all segments. A bad record below the flushed number, or followed by a valid header of a later batch,
+ * is ERR_CORRUPT: nothing is changed and report->bad_* say where.
+ * Returns 0, ERR_CORRUPT, ERR_NEWER, ERR_IO, ERR_NO_SPACE, ERR_NOMEM or what replay() returned. */
+int logs_open(const struct fsio *fs, const char *dir, const struct logs_opening *how,
+              struct logs **logs_out, struct logs_report *report_out);
+void logs_close(struct logs *logs);             /* after every log_close() */
+/* Open log `number` for appending, in a new segment (made and its folder synced now). */
+int logs_log(struct logs *logs, uint32_t number, struct log **log_out);
+void log_close(struct log *log);                /* asserts that no batch is in flight */
+
+/* Copy one record to the end of the open batch, sealed under `key`. head->log and head->number are set here;
+ * *pos_out (may be NULL) tells them.
+ * Returns 0, ERR_TOO_BIG (never fits a record), ERR_FULL (the open batch is full: again after the next
+ * log_done), ERR_READ_ONLY. Touches no file. Thread: the log's shard. */
+int log_append(struct log *log, const struct record *head, const struct entry *entry,
+               const uint8_t key[static RECORD_KEY_BYTES], struct position *pos_out);
+/* The batch of all appends since the last take; NULL when there are none or one is in flight. */
+struct batch *log_take(struct log *log);
+int batch_sync(struct batch *batch);            /* committer thread: blocks. 0, ERR_NO_SPACE, or ERR_IO */
+void log_done(struct log *log, struct batch *batch, int err);
+/* Those three at once, for tests and tools. */
+int log_commit(struct log *log);
+
+uint64_t log_committed(const struct log *log);  /* last record number on disk; 0: none ever */
+uint64_t log_appended(const struct log *log);   /* last record number given */
+bool log_is_read_only(const struct log *log);
+/* True while appends wait for log_take() or a batch is in flight. */
+bool log_is_busy(const struct log *log);
+
+/* Where a committed record lies: enough to read it from any thread, whatever happens to the list of segments. */
+struct place {
+    struct segment *segment;                    /* counted: place_unref() */
+    uint64_t offset;
+    uint32_t len;
+    uint8_t kind;
+    uint64_t seq;
+    uint64_t number;
+};
+enum find_what { FIND_RECORDS, FIND_MARKS };
+/* Up to `max` places of the partition, of records (all kinds with a sequence) with from <= seq <= to in rising
+ * order of sequence; of marks in rising order of (place, record number). `newest` picks from the end of the
+ * range (still given in rising order). Searches memory only. Every place given must be place_unref()ed.
+ * Returns how many. Thread: the log's shard, for partitions it is home of. */
+size_t log_find(struct log *log, const struct conv_id *partition, enum find_what what, uint64_t from,
+                uint64_t to, bool newest, size_t max, struct place *places_out);
+void place_unref(struct place *place);
+/* Read it: the whole record goes to `to` (cleared first), parsed into *out (which points into `to`). Checks the
+ * checksum and that it is the record looked for. Returns 0, ERR_CORRUPT, ERR_IO or ERR_NOMEM. Any thread. */
+int place_read(const struct place *place, struct buf *to, struct record *out);
+
+/* Walk one segment file, for tools: `each` gets every record with its offset and batch number.
+ * Returns 0, ERR_TORN (stopped at *offset_out), ERR_CORRUPT, ERR_NEWER, ERR_IO, or each()'s non-zero answer. */
+struct segment_head { uint32_t log; uint64_t first_number; uint64_t made_ms; };
+typedef int segment_record_fn(void *arg, uint64_t offset, uint64_t batch, const struct record *record,
+                              struct bytes whole);
+int segment_walk(const struct fsio *fs, const char *path, struct segment_head *head_out,
+                 segment_record_fn *each, void *arg, uint64_t *offset_out);
+
+struct logs_stats { uint64_t bytes, records, segments, index_bytes; };
+/* Of this log's own segments since the start, and, once in `logs`, those found at the start. */
+void logs_stats(const struct logs *logs, struct logs_stats *out);
+void log_stats(const struct log *log, struct logs_stats *out);
+
+#endif
