@@ -2,7 +2,7 @@
  *
  * struct bytes is lent: it points into someone else's memory and is good until that memory changes.
  * struct buf owns its memory, grows on demand up to `max`, and remembers failure: after one put failed
- * all later ones do nothing and buf_err() says why, so a writer checks once at the end.
+ * all later ones do nothing and `err` says why, so a writer checks once at the end.
  * struct reader walks a struct bytes the same way: after one read past the end, `bad` stays set and every
  * read gives zero.
  * Thread: no globals; a value belongs to whoever holds it. */
@@ -40,7 +40,8 @@ struct buf {
 void buf_init(struct buf *b, size_t max);    /* allocates nothing yet */
 void buf_fini(struct buf *b);                /* frees; the buf may be buf_init()ed again */
 void buf_clear(struct buf *b);               /* keeps the memory, forgets content and error */
-uint8_t *buf_take(struct buf *b, size_t *len_out);  /* gives the memory away (free()); b is empty then */
+uint8_t *buf_take(struct buf *b, size_t *len_out);  /* gives the memory away (free()); b is empty then.
+                                                     * NULL and 0 when nothing was put, or after an error */
 /* Room for `n` more bytes, uninitialised, counted in len at once. NULL after an error. */
 uint8_t *buf_grow(struct buf *b, size_t n);
 void buf_put(struct buf *b, const void *at, size_t len);

@@ -74,6 +74,11 @@ bool err_may_retry(int err);
 /* ERR_* for an errno value: ENOSPC and EDQUOT are ERR_NO_SPACE, ENOMEM ERR_NOMEM, ENOENT ERR_NOT_FOUND,
  * EEXIST ERR_EXISTS, EAGAIN ERR_AGAIN; all else ERR_IO. */
 int err_from_errno(int errno_value);
+/* ERR_NOT_FOUND for "NOT_FOUND"; 0 for a name that is not in the list. */
+int err_from_name(const char *name);
+/* What a peer is told of `err`: itself below 100; of those inside BUSY where trying again helps, NOT_FOUND for
+ * what was erased or has ended, else STORAGE: unknown, repeat. */
+int err_for_peer(int err);
 /* The WebSocket close code (RFC 6455, section 7.4) that ends a connection for this error: 4000 + its code
  * for errors with a number below 100, 1011 for those inside, 1000 for 0. */
 int err_close_code(int err);
