@@ -1,0 +1,51 @@
+/* worker.h - threads that may block, so that shards need not.
+ *
+ * Three of them exist: a committer for each shard (one thread, one batch at a time), the facts thread (one
+ * thread, everything queued becomes one transaction) and the job pool (a few threads, milliseconds each). A shard
+ * submits a struct work; a thread runs it; it comes back to that shard as PARCEL_WORK_DONE through a pipe of that
+ * thread, and `done` is called there. The queue is bounded; a full one answers "busy" and the source waits or
+ * says so to its peer.
+ *
+ * The queue inside is a mutex and a condition, held for a few instructions: a shard never waits for work being
+ * done, only for a pointer being linked. */
+#ifndef PIPIT_CORE_WORKER_H
+#define PIPIT_CORE_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shard;
+struct worker;
+struct house;
+
+struct work {
+    struct work *next;                                   /* the worker's while it has it */
+    uint16_t home;                                       /* shard that submitted it; set by worker_submit */
+    int err;                                             /* result; `run` or the batch function sets it */
+    void (*run)(struct work *work, void *context);       /* on a worker's thread; context is that thread's */
+    void (*done)(struct shard *shard, struct work *work);/* on the home shard; frees or reuses it */
+};
+
+struct worker_config {
+    const char *name;                                    /* thread name, at most 11 characters */
+    uint32_t threads;                                    /* 1.. */
+    uint32_t queue_max;                                  /* works queued or running, all shards together */
+    /* Per thread, on that thread: may be NULL. context_open returns 0 or ERR_*, which worker_start returns. */
+    int (*context_open)(void *arg, void **context_out);
+    void (*context_close)(void *context);
+    void *arg;
+    /* NULL: `run` each one. Else called with all that was queued, linked by next, in order, when threads == 1. It
+     * must run each and set each err. */
+    void (*run_all)(struct work *list, void *context);
+};
+
+int worker_new(struct house *house, const struct worker_config *config, struct worker **worker_out);
+int worker_start(struct worker *worker);                 /* main, before shards run */
+/* Shard thread. False: queue_max reached; the work stays the caller's. */
+bool worker_submit(struct worker *worker, struct shard *shard, struct work *work);
+/* Finish what is queued, end the threads, join. Main, while shards still drain their pipes. */
+void worker_stop(struct worker *worker);
+void worker_free(struct worker *worker);
+uint32_t worker_queued(const struct worker *worker);     /* any thread, may be stale */
+
+#endif

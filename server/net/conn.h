@@ -1,0 +1,83 @@
+/* conn.h - the byte stream of one peer: HTTP first, then WebSocket.
+ *
+ *   HTTP ──upgrade──> WS ──> CLOSING        HTTP ──> CLOSING
+ *   HTTP      requests one after the other (keep-alive); each is answered before the next is read
+ *   WS        messages in, frames out; control frames are answered here
+ *   CLOSING   what is queued is still written for linger_ms, nothing more is read; closing twice is harmless
+ *
+ * A conn is movable: plain heap, no libuv handle inside (that is struct sock, which stays with its loop), so that
+ * handoff.h can give it whole to the shard of its user. Memory is freed after events->on_closed returned.
+ *
+ * Reading stops by itself while the peer does not take what was queued (over CONN_OUT_HIGH), and by conn_pause().
+ * Writing: conn_write() only queues; one writev for each connection and turn is made by conn_flush_all().
+ * An idle connection in WS state holds no buffer and no WebSocket context.
+ * Thread: the shard that has it. */
+#ifndef PIPIT_NET_CONN_H
+#define PIPIT_NET_CONN_H
+
+#include "server/core/core.h"
+
+enum {
+    CONN_READ_BYTES = 64 * 1024,      /* the shard's one read buffer, lent to whichever connection reads */
+    CONN_OUT_HIGH = 256 * 1024,       /* bytes queued above which reading stops: one window */
+    CONN_OUT_FRAMES_MAX = 1024,       /* frames queued above which the peer is closed as SLOW; the owner holds
+                                       * back long before (windows, pages, requests in flight) */
+    CONN_LINGER_MS = 5000,            /* a closing connection gets this long to take its last bytes */
+    CONN_HTTP_MS = 20000,             /* a request must be whole within this time: a phone on 2G, not a slowloris */
+    CONN_KEEPALIVE_MS = 30000,
+    CONN_IOV_MAX = 64,                /* frames in one writev */
+    HTTP_HEAD_BYTES_MAX = 8192,
+    HTTP_BODY_BYTES_MAX = 16 * 1024,
+};
+
+struct conn;
+
+struct http_request {
+    const char *method;               /* "GET", "POST", … */
+    const char *path;                 /* NUL-terminated, without the query */
+    const char *query;                /* behind '?', or "" */
+    struct bytes body;
+    const char *peer;                 /* address as text, for limits and log lines */
+};
+
+/* Given at net_open(), the same for all connections. `on_message` and below are for WS only. */
+struct conn_events {
+    /* A whole request (never the upgrade, which conn makes itself on events' ws_path). Answer it with
+     * conn_respond(), now or later; no further request is read before. */
+    void (*on_request)(struct conn *conn, const struct http_request *request);
+    /* A whole message, at most FRAME_BYTES_MAX. `bytes` is good during the call. It may call handoff_send(). */
+    void (*on_message)(struct conn *conn, struct bytes bytes, bool binary);
+    /* Once, whatever the reason; conn_owner() is still what was set. `err` as conn_close() or ERR_PEER, ERR_IO,
+     * ERR_SLOW, ERR_MALFORMED (broken HTTP or WebSocket), ERR_TOO_BIG. */
+    void (*on_closed)(struct conn *conn, int err);
+    /* All that was queued has been taken by the socket (only after conn_write() found it not so). */
+    void (*on_drained)(struct conn *conn);
+};
+
+/* The owner's pointer (a session) and bytes of its own; NULL at first. */
+void conn_set_owner(struct conn *conn, void *owner);
+void *conn_owner(const struct conn *conn);
+struct shard *conn_shard(const struct conn *conn);
+uint64_t conn_id(const struct conn *conn);            /* unique in the process; for log lines */
+const char *conn_peer(const struct conn *conn);
+/* Monotonic ms when bytes were last received. */
+uint64_t conn_heard_ms(const struct conn *conn);
+
+/* Queue a frame (WebSocket header included); takes its own reference. Nothing happens on a closing conn. */
+void conn_write(struct conn *conn, struct frame *frame);
+/* True when the socket has taken everything queued before this turn: a fast peer. */
+bool conn_is_drained(const struct conn *conn);
+size_t conn_out_bytes(const struct conn *conn);
+void conn_ping(struct conn *conn);                    /* a WebSocket ping without payload */
+/* Stop and go on reading (counted nowhere: a flag). */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+
+/* Answer the HTTP request that is under way. `headers` are extra lines ("Retry-After: 3\r\n") or "". */
+void conn_respond(struct conn *conn, int status, const char *headers, const char *content_type, struct bytes body);
+
+/* WS: a close frame with err_close_code(err) and err_text(err) as reason, then the socket. HTTP: what is queued,
+ * then the socket. Idempotent. on_closed comes later, never from inside this call. */
+void conn_close(struct conn *conn, int err);
+
+#endif

@@ -1,0 +1,35 @@
+/* net.h - the face of server/net: sockets, HTTP and WebSocket of one shard.
+ *
+ * Net knows bytes and connections and nothing of users. It calls upward only through struct conn_events. */
+#ifndef PIPIT_NET_NET_H
+#define PIPIT_NET_NET_H
+
+#include "server/net/conn.h"
+#include "server/net/handoff.h"
+
+struct net_config {
+    const struct conn_events *events;
+    const char *ws_path;              /* "/v1/ws" */
+    uint32_t conns_max;               /* per shard; above it a connection is answered 503 and closed */
+    uint32_t conns_per_address_max;   /* per shard and address; 0: no limit. Loopback is not counted */
+    int backlog;
+};
+
+/* Address as "HOST:PORT" or "[V6]:PORT" or ":PORT"; port 0 takes a free one. Makes one SO_REUSEPORT listening socket
+ * for each of `shards` shards, all on the same port; *port_out is the one they got.
+ * Returns 0, ERR_CONFIG (not an address; why says), ERR_IN_USE (port taken), ERR_IO. Main, before shards start. */
+int listener_bind(const char *address, uint16_t shards, int backlog, int *fds_out, uint16_t *port_out,
+                  char why[static 128]);
+
+/* This shard's net, on its thread (ops.on_start): takes over listening socket `fd` (-1: none). */
+int net_open(struct shard *shard, const struct net_config *config, int fd);
+/* ops.flush: one writev for each connection that became dirty in this turn; also retries waiting hand-offs. */
+void net_flush(struct shard *shard);
+/* Stop listening, close every connection with ERR_GOING (sessions have said GOODBYE before). */
+void net_close(struct shard *shard);
+bool net_is_closed(const struct shard *shard);
+void net_free(struct shard *shard);   /* after net_is_closed */
+/* Walk the connections in WS state of this shard. */
+void net_each(struct shard *shard, void (*each)(void *arg, struct conn *conn), void *arg);
+
+#endif
