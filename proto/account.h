@@ -1,5 +1,6 @@
 /* account.h - the JSON bodies of /v1/register and /v1/login, both directions.
  *
+ * Members not named here are ignored. `device` in a request is a name for people, in an answer its number.
  * Request:  {"user": "...", "password": "...", "invite": "...", "device": "..."}  (invite for register only)
  * Answer:   {"user": "...", "device": "16 hex digits", "token": "64 hex digits"}   (login; register: {"user"})
  * Error:    {"error": "NAME", "text": "...", "again": bool}
@@ -30,13 +31,17 @@ struct account_error {
     bool again;
 };
 
-/* 0, ERR_MALFORMED, ERR_TYPE, ERR_NAME, ERR_PASSWORD (length), ERR_TOO_BIG; *why_out a constant clause. */
+/* 0, ERR_MALFORMED, ERR_TYPE, ERR_NAME, ERR_PASSWORD (length), ERR_TOO_BIG, ERR_NOMEM; *why_out a constant
+ * clause, NULL with 0. On error `out` holds no password. */
 int account_request_decode(struct bytes body, struct account_request *out, const char **why_out);
+/* Every encode returns 0, ERR_NOMEM or buf's error. */
 int account_request_encode(const struct account_request *r, struct buf *to);
 void account_request_wipe(struct account_request *r);
+/* Both: 0, ERR_MALFORMED, ERR_TYPE, ERR_NAME (a user), ERR_TOO_BIG (the body). */
 int account_answer_decode(struct bytes body, struct account_answer *out);
 int account_answer_encode(const struct account_answer *a, struct buf *to);
 int account_error_decode(struct bytes body, struct account_error *out);
+/* `err` as err_for_peer() tells it; `text` NULL: err_text() of that. */
 int account_error_encode(int err, const char *text, struct buf *to);
 
 #endif

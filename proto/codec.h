@@ -1,8 +1,9 @@
 /* codec.h - struct msg to MessagePack and back.
  *
  * Decoding trusts nothing: every length is checked against the bytes that are there, nesting is bounded by
- * NESTING_MAX, nothing is allocated whose size a peer chooses. Unknown trailing fields are skipped; missing
- * trailing fields that may be nil are nil. Ints are unsigned; a negative one is ERR_TYPE.
+ * NESTING_MAX, nothing is allocated. Unknown trailing fields are skipped; missing trailing fields that may be
+ * nil are nil. Ints are unsigned, at most NUMBER_MAX (device ids and refs: 64 bits); a negative one is
+ * ERR_TYPE. A str that is not a user name must be UTF-8, else ERR_MALFORMED.
  * Thread: no globals; any thread. */
 #ifndef PIPIT_PROTO_CODEC_H
 #define PIPIT_PROTO_CODEC_H
@@ -25,16 +26,19 @@ int msg_encode(const struct msg *msg, struct buf *to);
 
 /* Largest frame msg_encode() makes for a MESSAGE with a body of `body_len`: to reserve room before it. */
 enum { MESSAGE_OVERHEAD_MAX = 192 };
+/* The same for a PAGE: what page_encode() adds to the bytes of its records. */
+enum { PAGE_OVERHEAD_MAX = 48 };
 
-/* Page records: append one record, as an array, to the raw records of a PAGE under construction (`to` starts
- * empty; page_finish writes nothing else: the array header is made by msg_encode from `count`).
- * A PAGE is encoded by page_encode(), since its records come one by one. */
+/* A PAGE is made record by record: page_add() appends one to `records`, which starts empty, and page_encode()
+ * writes the frame around `count` of them. Both return 0 or buf's error. (msg_encode() makes the same frame,
+ * but has to count them.) */
 int page_add(struct buf *records, const struct msg_message *record);
-int page_encode(uint64_t ref, const struct msg_page *page, uint32_t count, struct buf *to);  /* records: bare, no header */
+int page_encode(uint64_t ref, const struct msg_page *page, uint32_t count, struct buf *to);
 /* Walk msg_page.records of a decoded PAGE: 0 and a record, ERR_END, or a decode error. `rest` starts as
- * msg_page.records and moves on. */
+ * msg_page.records and moves on with each 0. */
 int page_next(struct bytes *rest, struct msg_message *record_out);
 
+/* The members of an INFO_ANSWER, in the same way. */
 int members_add(struct buf *members, const struct member_state *m);
 int info_answer_encode(uint64_t ref, const struct msg_info_answer *a, uint32_t count, struct buf *to);
 int members_next(struct bytes *rest, struct member_state *out);
@@ -45,9 +49,11 @@ const char *send_unsupported(const struct msg_send *send);
 /* "SEND" for MSG_SEND, "?" when unknown. */
 const char *msg_type_name(unsigned type);
 
-/* The plain content that travels in `body` until it is sealed end to end: MessagePack [0, text]. The server
- * never looks at it. content_text_decode: 0 and a view of the text, ERR_UNSUPPORTED for another content
- * kind (a newer client's), ERR_MALFORMED. */
+/* The plain content that travels in `body` until it is sealed end to end: MessagePack [CONTENT_TEXT, text]. The
+ * server never looks at it. content_text_encode: buf's error; the text is UTF-8, and whoever took it from a
+ * person held it to TEXT_BYTES_MAX. content_text_decode: 0 and a view of the text, ERR_UNSUPPORTED for another
+ * content kind (a newer client's), ERR_MALFORMED. */
+enum { CONTENT_TEXT = 0 };
 int content_text_encode(struct bytes text, struct buf *to);
 int content_text_decode(struct bytes body, struct bytes *text_out);
 

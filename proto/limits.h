@@ -2,6 +2,8 @@
 #ifndef PIPIT_PROTO_LIMITS_H
 #define PIPIT_PROTO_LIMITS_H
 
+#include <stdint.h>
+
 enum {
     /* One WebSocket message. What is larger is media: a phone on a bad link can still repeat a frame. */
     FRAME_BYTES_MAX = 64 * 1024,
@@ -27,6 +29,10 @@ enum {
     PASSWORD_BYTES_MAX = 256,
     PROTOCOL_VERSION = 1,
 };
+
+/* Sequences, times and counts: what a signed 64-bit integer holds, since databases and many languages know no
+ * other. Device ids and refs use all 64 bits. */
+#define NUMBER_MAX INT64_MAX
 
 /* The port people see in examples; nothing depends on it. */
 #define PORT_DEFAULT 8700

@@ -68,10 +68,20 @@ struct msg_welcome {
     uint64_t client_seq_max;  /* the highest this device ever used: go on above it */
     uint64_t list_version;    /* of the user's own device list */
     struct bytes server;      /* str: program and version */
-    /* limits: a map of str to uint on the wire; unknown names are skipped */
+    /* limits: LIMIT_LIST; unknown names are skipped, one not named is that of limits.h */
     uint64_t frame_bytes_max, body_bytes_max, text_bytes_max, window_messages_max, window_bytes_max,
              page_records_max, unsettled_max;
 };
+/* The members of msg_welcome that travel as a map of str to uint, by these names and in this order. */
+#define LIMIT_LIST(X)      \
+    X(frame_bytes_max)     \
+    X(body_bytes_max)      \
+    X(text_bytes_max)      \
+    X(window_messages_max) \
+    X(window_bytes_max)    \
+    X(page_records_max)    \
+    X(unsettled_max)
+
 /* Positions behind `body` must be nil or empty until their features exist: the server then answers
  * ERR_UNSUPPORTED naming the field (send_unsupported). They may be left out from the end. */
 struct msg_send {
@@ -122,7 +132,7 @@ struct msg_page {
     struct conv_id conv;
     uint64_t head;            /* the conversation's last sequence */
     bool more;                /* records exist beyond this page in the direction asked */
-    struct bytes records;     /* raw MessagePack array of records in rising order; see page_next() */
+    struct bytes records;     /* in rising order, each a raw MessagePack array, no header before them; page_next() */
 };
 struct msg_info {
     struct where to;
@@ -133,7 +143,7 @@ struct msg_info_answer {
     uint64_t seq;
     struct msg_id id;
     struct user_id from;
-    struct bytes members;     /* raw array of [user, delivered_ms or nil, read_ms or nil]; see members_next() */
+    struct bytes members;     /* [user, delivered_ms or nil, read_ms or nil] each, raw as records; members_next() */
 };
 struct member_state {
     struct user_id user;
@@ -166,7 +176,8 @@ struct msg_goodbye {
 struct msg {
     enum msg_type type;
     bool has_ref;
-    uint64_t ref;             /* the request's number, repeated in its answer; nil in events */
+    uint64_t ref;             /* the request's number, repeated in its answer; nil in events. A request that
+                               * is answered must have one; DELIVERED, READ and ERROR may. */
     union {
         struct msg_hello hello;
         struct msg_welcome welcome;

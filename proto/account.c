@@ -1,0 +1,216 @@
+/* account.c - register and login as JSON, which is what curl and a web page speak.
+ *
+ * A body is at most ACCOUNT_BODY_BYTES_MAX, so what jansson allocates for it is bounded by that. It refuses
+ * double members, NUL characters and anything but UTF-8; what is left to check are types and lengths. The
+ * password is in jansson's memory for the length of one call; account_request_wipe() is for the copy that
+ * lives on until the hash is made. */
+#include "proto/account.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <sodium/utils.h>
+#include <string.h>
+
+#include "proto/err.h"
+
+enum { TOKEN_TEXT = 2 * TOKEN_BYTES + 1 };    /* hex digits and the NUL */
+
+/* ---- reading ---- */
+
+static json_t *parse_object(struct bytes body, int *err_out, const char **why_out)
+{
+    *why_out = "the body is larger than 2048 bytes";
+    *err_out = ERR_TOO_BIG;
+    if (body.len > ACCOUNT_BODY_BYTES_MAX) return NULL;
+    *why_out = "the body is not JSON";
+    *err_out = ERR_MALFORMED;
+    if (body.len == 0) return NULL;    /* an empty view may be NULL, which jansson does not take */
+    json_error_t error;
+    json_t *root = json_loadb((const char *)body.at, body.len, JSON_REJECT_DUPLICATES, &error);
+    if (!root) {
+        if (json_error_code(&error) == json_error_out_of_memory) *err_out = ERR_NOMEM;
+        return NULL;
+    }
+    if (!json_is_object(root)) {
+        *why_out = "the body is not a JSON object";
+        json_decref(root);
+        return NULL;
+    }
+    *why_out = NULL;
+    *err_out = 0;
+    return root;
+}
+
+/* One string member as a view, good as long as `root` is; ERR_NOT_FOUND when it is absent or null. */
+static int get_str(const json_t *root, const char *name, struct bytes *out)
+{
+    const json_t *v = json_object_get(root, name);
+    *out = BYTES_NONE;
+    if (!v || json_is_null(v)) return ERR_NOT_FOUND;
+    if (!json_is_string(v)) return ERR_TYPE;
+    *out = bytes_of(json_string_value(v), json_string_length(v));
+    return 0;
+}
+
+/* A string that may be absent, copied with its NUL; `size` counts that. */
+static int get_optional(const json_t *root, const char *name, char *out, size_t size)
+{
+    struct bytes str;
+    out[0] = '\0';
+    int err = get_str(root, name, &str);
+    if (err == ERR_NOT_FOUND) return 0;
+    if (err) return err;
+    if (str.len >= size) return ERR_TOO_BIG;
+    memcpy(out, str.at, str.len);
+    out[str.len] = '\0';
+    return 0;
+}
+
+static int get_user(const json_t *root, struct user_id *out)
+{
+    struct bytes str;
+    if (get_str(root, "user", &str) != 0) return ERR_TYPE;
+    return user_id_parse(str, out);
+}
+
+static int get_password(const json_t *root, char out[static PASSWORD_BYTES_MAX + 1])
+{
+    struct bytes str;
+    if (get_str(root, "password", &str) != 0) return ERR_TYPE;
+    if (str.len < PASSWORD_BYTES_MIN || str.len > PASSWORD_BYTES_MAX) return ERR_PASSWORD;
+    memcpy(out, str.at, str.len);
+    out[str.len] = '\0';
+    return 0;
+}
+
+static int request_from_json(const json_t *root, struct account_request *out, const char **why_out)
+{
+    int err = get_user(root, &out->user);
+    *why_out = err == ERR_TYPE ? "user is not a string" : "user is not a user name";
+    if (err) return err;
+    err = get_password(root, out->password);
+    *why_out = err == ERR_TYPE ? "password is not a string" : "password is not 8 to 256 bytes";
+    if (err) return err;
+    err = get_optional(root, "invite", out->invite, sizeof out->invite);
+    *why_out = err == ERR_TYPE ? "invite is not a string" : "invite is too long";
+    if (err) return err;
+    err = get_optional(root, "device", out->device_name, sizeof out->device_name);
+    *why_out = err == ERR_TYPE ? "device is not a string" : "device is too long";
+    if (err) return err;
+    *why_out = NULL;
+    return 0;
+}
+_Static_assert(PASSWORD_BYTES_MIN == 8 && PASSWORD_BYTES_MAX == 256, "the text above says so");
+_Static_assert(ACCOUNT_BODY_BYTES_MAX == 2048, "the text of parse_object() says so");
+
+/* ---- writing ---- */
+
+/* Appends `root` as compact JSON and lets go of it. NULL is an object that could not be made. */
+static int put_json(json_t *root, struct buf *to)
+{
+    if (!root) return ERR_NOMEM;
+    size_t len = json_dumpb(root, NULL, 0, JSON_COMPACT);
+    uint8_t *at = len > 0 ? buf_grow(to, len) : NULL;
+    int err = len > 0 ? to->err : ERR_NOMEM;
+    if (!err && json_dumpb(root, (char *)at, len, JSON_COMPACT) != len) err = ERR_NOMEM;
+    json_decref(root);
+    return err;
+}
+
+/* ---- the face ---- */
+
+int account_request_decode(struct bytes body, struct account_request *out, const char **why_out)
+{
+    int err;
+    memset(out, 0, sizeof *out);
+    json_t *root = parse_object(body, &err, why_out);
+    if (!root) return err;
+    err = request_from_json(root, out, why_out);
+    if (err) account_request_wipe(out);
+    json_decref(root);
+    return err;
+}
+
+int account_request_encode(const struct account_request *r, struct buf *to)
+{
+    json_t *root = json_pack("{s:s, s:s}", "user", r->user.v, "password", r->password);
+    if (root && r->invite[0] != '\0' && json_object_set_new(root, "invite", json_string(r->invite)) != 0) goto fail;
+    if (root && r->device_name[0] != '\0' && json_object_set_new(root, "device", json_string(r->device_name)) != 0)
+        goto fail;
+    return put_json(root, to);
+fail:
+    json_decref(root);
+    return ERR_NOMEM;
+}
+
+void account_request_wipe(struct account_request *r)
+{
+    sodium_memzero(r, sizeof *r);
+}
+
+int account_answer_decode(struct bytes body, struct account_answer *out)
+{
+    const char *why;
+    int err;
+    struct bytes device, token;
+    memset(out, 0, sizeof *out);
+    json_t *root = parse_object(body, &err, &why);
+    if (!root) return err;
+    err = get_user(root, &out->user);
+    int no_device = get_str(root, "device", &device);
+    int no_token = get_str(root, "token", &token);
+    if (!err && no_device == 0 && no_token == 0) {
+        size_t len = 0;
+        err = device_id_parse(device, &out->device);
+        if (sodium_hex2bin(out->token, sizeof out->token, (const char *)token.at, token.len, NULL, &len, NULL) != 0 ||
+            len != sizeof out->token)
+            err = ERR_MALFORMED;
+        out->has_device = !err;
+    } else if (!err && (no_device != ERR_NOT_FOUND || no_token != ERR_NOT_FOUND)) {
+        err = ERR_TYPE;    /* one without the other, or not strings */
+    }
+    json_decref(root);
+    return err;
+}
+
+int account_answer_encode(const struct account_answer *a, struct buf *to)
+{
+    if (!a->has_device) return put_json(json_pack("{s:s}", "user", a->user.v), to);
+    char device[DEVICE_ID_TEXT], token[TOKEN_TEXT];
+    device_id_print(a->device, device);
+    sodium_bin2hex(token, sizeof token, a->token, sizeof a->token);
+    int err = put_json(json_pack("{s:s, s:s, s:s}", "user", a->user.v, "device", device, "token", token), to);
+    sodium_memzero(token, sizeof token);
+    return err;
+}
+
+int account_error_decode(struct bytes body, struct account_error *out)
+{
+    const char *why;
+    int err;
+    struct bytes name, text;
+    memset(out, 0, sizeof *out);
+    json_t *root = parse_object(body, &err, &why);
+    if (!root) return err;
+    const json_t *again = json_object_get(root, "again");
+    if (get_str(root, "error", &name) != 0 || get_str(root, "text", &text) != 0 || !json_is_boolean(again)) {
+        err = ERR_TYPE;
+    } else {
+        size_t len = text.len < sizeof out->text ? text.len : sizeof out->text - 1;
+        while (len < text.len && len > 0 && (text.at[len] & 0xC0) == 0x80) len--;    /* cut between characters */
+        memcpy(out->text, text.at, len);
+        out->err = err_from_name((const char *)name.at);    /* jansson ends its strings with a NUL */
+        if (out->err == 0) out->err = ERR_MALFORMED;
+        out->again = json_is_true(again);
+    }
+    json_decref(root);
+    return err;
+}
+
+int account_error_encode(int err, const char *text, struct buf *to)
+{
+    int told = err_for_peer(err);
+    assert(told < 0);
+    return put_json(json_pack("{s:s, s:s, s:b}", "error", err_name(told), "text", text ? text : err_text(told),
+                              "again", err_may_retry(told) ? 1 : 0), to);
+}
