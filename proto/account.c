@@ -131,8 +131,15 @@ int account_request_decode(struct bytes body, struct account_request *out, const
     return err;
 }
 
+/* jansson makes no string of anything else. */
+static bool is_utf8(const char *s)
+{
+    return bytes_is_utf8(bytes_of_str(s));
+}
+
 int account_request_encode(const struct account_request *r, struct buf *to)
 {
+    if (!is_utf8(r->password) || !is_utf8(r->invite) || !is_utf8(r->device_name)) return ERR_MALFORMED;
     json_t *root = json_pack("{s:s, s:s}", "user", r->user.v, "password", r->password);
     if (root && r->invite[0] != '\0' && json_object_set_new(root, "invite", json_string(r->invite)) != 0) goto fail;
     if (root && r->device_name[0] != '\0' && json_object_set_new(root, "device", json_string(r->device_name)) != 0)

@@ -34,7 +34,7 @@ struct account_error {
 /* 0, ERR_MALFORMED, ERR_TYPE, ERR_NAME, ERR_PASSWORD (length), ERR_TOO_BIG, ERR_NOMEM; *why_out a constant
  * clause, NULL with 0. On error `out` holds no password. */
 int account_request_decode(struct bytes body, struct account_request *out, const char **why_out);
-/* Every encode returns 0, ERR_NOMEM or buf's error. */
+/* Every encode returns 0, ERR_NOMEM or buf's error; this one ERR_MALFORMED too, when a text is not UTF-8. */
 int account_request_encode(const struct account_request *r, struct buf *to);
 void account_request_wipe(struct account_request *r);
 /* Both: 0, ERR_MALFORMED, ERR_TYPE, ERR_NAME (a user), ERR_TOO_BIG (the body). */
