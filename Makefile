@@ -3,7 +3,7 @@
 #   make              build/pipitd, build/pipit, build/pipitctl, build/pipit-bench
 #   make run          a demo server on 127.0.0.1:8700 with alice and bob
 #   make test         every test; the last line is "N passed, N failed"
-#   make test SAN=address|undefined|thread
+#   make test SAN=address|undefined|thread        (or more than one: SAN=address,undefined)
 #   make crash        the crash suite alone, with long seeds      (CRASH_ROUNDS=30)
 #   make fuzz         every fuzz target for FUZZ_SECONDS each     (FUZZ_SECONDS=60, needs clang)
 #   make bench        the figures of docs/performance.md, each beside its floor
@@ -26,14 +26,14 @@ MSGPACK    := $(if $(wildcard /usr/lib/*/libmsgpackc.so /usr/lib/libmsgpackc.so)
 
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Wpointer-arith -Wvla -Wno-unused-parameter -fno-common -fno-omit-frame-pointer $(OPT) $(WERROR) \
-              $(if $(SAN),-fsanitize=$(SAN) $(if $(filter undefined,$(SAN)),-fno-sanitize-recover=all)) \
-              $(if $(filter thread,$(SAN)),$(if $(findstring clang,$(CC)),,-Wno-tsan)) \
+              $(if $(SAN),-fsanitize=$(SAN) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all)) \
+              $(if $(findstring thread,$(SAN)),$(if $(findstring clang,$(CC)),,-Wno-tsan)) \
               -I. -DPIPIT_VERSION='"$(VERSION)"' $(CFLAGS)
 LDFLAGS_ALL := $(if $(SAN),-fsanitize=$(SAN)) -pthread $(LDFLAGS)
 
 LIBS_PROTO   := $(MSGPACK) -lsodium -ljansson
 LIBS_STORAGE := -lsqlite3 -lxxhash
-LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih
+LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih -lcrypto
 LIBS_CLIENT  := -lssl -lcrypto -ledit
 
 SRC_PROTO   := $(wildcard proto/*.c)
@@ -52,9 +52,9 @@ LLHTTP_OBJ  := $(patsubst /usr/share/llhttp/%.c,$(BUILD)/obj/llhttp/%.o,$(LLHTTP
 
 PROGRAMS := $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(BUILD)/pipit-bench
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/flow/test_*.c tests/crash/test_*.c))
-FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all run test crash fuzz bench layers install clean
+.PHONY: all run test crash fuzz fuzzers bench layers install clean everything FORCE
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -63,13 +63,20 @@ all: $(PROGRAMS)
 run: all
 	@$(BUILD)/pipitd --demo
 
-$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+# Compiler and flags of what lies in BUILD. Every object depends on it, and it is rewritten only when they change:
+# objects of two compilers or of two sets of flags never meet in one program.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL))' | cmp -s - $@ || \
+	 echo '$(subst ','\'',$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL))' >$@
+
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(OPT) $(if $(SAN),-fsanitize=$(SAN)) -w $(LLHTTP_INC) -c $< -o $@
 
-$(BUILD)/obj/server/%.o: CFLAGS_ALL += $(LLHTTP_INC)
+$(BUILD)/obj/server/%.o $(BUILD)/obj/tests/%.o: CFLAGS_ALL += $(LLHTTP_INC)
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
@@ -90,23 +97,29 @@ $(BUILD)/pipit: $(call obj,tools/client/main.c) $(LIB_CLIENT) $(LIB_PROTO)
 $(BUILD)/pipitctl: $(call obj,$(wildcard tools/ctl/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
 	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit-bench: $(call obj,$(wildcard tools/bench/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
-	$(CC) $^ $(LDFLAGS_ALL) -luv $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
 	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -lcmocka -o $@
 
-test: all $(TESTS)
+everything: all $(TESTS)
+
+test: everything
 	@BUILD=$(BUILD) tests/run.sh $(TESTS)
 
-crash: all $(TESTS)
+crash: everything
 	@BUILD=$(BUILD) CRASH_ROUNDS=$(or $(CRASH_ROUNDS),30) tests/run.sh $(filter $(BUILD)/tests/crash/%,$(TESTS))
 
-$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(SRC_PROTO) $(SRC_STORAGE) $(SRC_HARNESS)
+# libFuzzer comes with clang; its objects live in a BUILD of their own, where all of ours are watched by it.
+FUZZ_SAN := fuzzer-no-link,address,undefined
+$(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB_HARNESS) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
-	clang $(filter-out -O2,$(CFLAGS_ALL)) -O1 -fsanitize=fuzzer,address,undefined $^ $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
-fuzz: $(FUZZERS)
-	@tests/fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZERS)
+	$(CC) $^ -fsanitize=fuzzer $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+fuzzers: $(FUZZERS)
+fuzz:
+	@$(MAKE) CC=clang SAN=$(FUZZ_SAN) OPT='-O1 -g' BUILD=$(BUILD)/fuzz fuzzers
+	@tests/fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(FUZZERS))
 
 bench: all
 	@tools/bench/run.sh $(BUILD)
