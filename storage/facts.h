@@ -35,7 +35,10 @@ struct node_row {
     uint8_t hash_key[16];         /* SipHash key that spreads users and conversations over shards */
 };
 int facts_node(struct facts *facts, struct node_row *out); /* writer: made when missing (its own transaction) */
-uint64_t facts_flushed(struct facts *facts, uint32_t log); /* record number covered; 0: none */
+uint64_t facts_flushed(struct facts *facts, uint32_t log); /* record number covered; 0: none, or unreadable */
+/* The same for all logs that were ever flushed, in their order, and an error is told: recovery must not take
+ * "unreadable" for "none". Stops at each()'s first non-zero answer and returns it. */
+int facts_flushed_each(struct facts *facts, int (*each)(void *arg, uint32_t log, uint64_t number), void *arg);
 
 /* -- accounts ------------------------------------------------------------------------------------------- */
 enum { PASSWORD_HASH_MAX = 128, SECRET_HASH_BYTES = 32 };
@@ -67,14 +70,17 @@ struct device_row {
     struct device_id device;
     uint8_t token_hash[SECRET_HASH_BYTES];                 /* BLAKE2b-256 of the token */
     char name[NAME_BYTES_MAX + 1];
-    uint64_t created_ms;          /* `since`: it has no cursor rows for what came before and asks by HISTORY */
+    uint64_t created_ms;
+    uint64_t since_ms;            /* it is sent what came after; older records it asks for by HISTORY. 0 for the
+                                   * first device a user ever had: what waited for the user comes to it */
     uint64_t live_ms;             /* when it was last seen live; sync tells cursors that moved after it */
     uint64_t client_seq_max;      /* the highest it used, as far as committed records or its shard told */
     uint64_t list_version;        /* its user's, read in the same statement */
     bool revoked;
     bool user_disabled;
 };
-/* Adds the device and raises the user's list_version. ERR_NOT_FOUND (user), ERR_TOO_MANY (DEVICES_PER_USER_MAX
+/* Adds the device and raises the user's list_version; sets since_ms itself (0 for the user's first device ever,
+ * else created_ms). ERR_NOT_FOUND (user), ERR_TOO_MANY (DEVICES_PER_USER_MAX
  * live ones), ERR_EXISTS (device id). */
 int facts_device_add(struct facts *facts, const struct device_row *row);
 int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
@@ -132,7 +138,9 @@ struct scan_row {
     struct conv_id conv;
     uint8_t type;
     uint64_t head;
-    uint64_t delivered;           /* this device's cursor; 0: none */
+    uint64_t last_ms;             /* time of the head; 0: nothing yet */
+    bool has_cursor;              /* false: this device never acknowledged anything here */
+    uint64_t delivered;           /* this device's cursor */
     uint64_t marked_ms;
 };
 int facts_scan(struct facts *facts, const struct user_id *user, struct device_id device, uint8_t after_type,

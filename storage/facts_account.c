@@ -1,0 +1,194 @@
+/* facts_account.c - users, invites, devices.
+ *
+ * Rows of their own, not folds: each call is one or two statements inside the caller's transaction and is true
+ * when that is committed. */
+#include <assert.h>
+#include <string.h>
+
+#include "proto/err.h"
+#include "storage/facts_impl.h"
+
+/* -- users ------------------------------------------------------------------------------------------------ */
+
+int facts_user_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms)
+{
+    assert(strlen(password_hash) < PASSWORD_HASH_MAX);
+    struct query q;
+    query_start(&q, facts->db, "INSERT INTO users (user, password_hash, created_ms) VALUES (?, ?, ?)");
+    query_put_user(&q, user);
+    query_put_text(&q, password_hash);
+    query_put_u64(&q, now_ms);
+    return query_run(&q);
+}
+
+static void user_get_columns(struct query *q, struct user_row *out)
+{
+    memset(out, 0, sizeof *out);
+    query_get_user(q, &out->user);
+    query_get_text(q, out->password_hash, sizeof out->password_hash);
+    out->created_ms = query_get_u64(q);
+    out->list_version = query_get_u64(q);
+    out->disabled = query_get_u64(q) != 0;
+}
+
+int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "SELECT user, password_hash, created_ms, list_version, disabled FROM users WHERE user = ?");
+    query_put_user(&q, user);
+    int err = query_row(&q);
+    if (!err) user_get_columns(&q, out);
+    return query_end(&q, err);
+}
+
+int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_row *rows_out,
+                    size_t *count_out)
+{
+    struct query q;
+    size_t count = 0;
+    query_start(&q, facts->db,
+                "SELECT user, password_hash, created_ms, list_version, disabled FROM users WHERE user > ?"
+                " ORDER BY user LIMIT ?");
+    query_put_text(&q, after ? after->v : "");
+    query_put_u64(&q, max);
+    int err = 0;
+    while (count < max && (err = query_row(&q)) == 0) user_get_columns(&q, &rows_out[count++]);
+    err = query_end(&q, err == ERR_END ? 0 : err);
+    *count_out = err ? 0 : count;
+    return err;
+}
+
+static int facts_count(struct facts *facts, const char *sql, uint64_t *out)
+{
+    struct query q;
+    query_start(&q, facts->db, sql);
+    int err = query_row(&q);
+    if (!err) *out = query_get_u64(&q);
+    return query_end(&q, err);
+}
+
+int facts_counts(struct facts *facts, uint64_t *users_out, uint64_t *conversations_out, uint64_t *devices_out)
+{
+    int err = facts_count(facts, "SELECT count(*) FROM users", users_out);
+    if (!err) err = facts_count(facts, "SELECT count(*) FROM convs WHERE type < 3", conversations_out);
+    if (!err) err = facts_count(facts, "SELECT count(*) FROM devices WHERE NOT revoked", devices_out);
+    return err;
+}
+
+/* -- invites ---------------------------------------------------------------------------------------------- */
+
+int facts_invite_add(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint32_t uses,
+                     uint64_t expires_ms, uint64_t now_ms)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "INSERT INTO invites (hash, uses_left, expires_ms, created_ms) VALUES (?, ?, ?, ?)");
+    query_put_blob(&q, hash, SECRET_HASH_BYTES);
+    query_put_u64(&q, uses);
+    query_put_u64(&q, expires_ms);
+    query_put_u64(&q, now_ms);
+    return query_run(&q);
+}
+
+int facts_invite_check(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "SELECT uses_left FROM invites WHERE hash = ? AND uses_left > 0 AND expires_ms > ?");
+    query_put_blob(&q, hash, SECRET_HASH_BYTES);
+    query_put_u64(&q, now_ms);
+    int err = query_end(&q, query_row(&q));
+    return err == ERR_NOT_FOUND ? ERR_INVITE : err;
+}
+
+int facts_invite_use(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms)
+{
+    int err = facts_invite_check(facts, hash, now_ms);
+    if (err) return err;
+    struct query q;
+    query_start(&q, facts->db, "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = ?");
+    query_put_blob(&q, hash, SECRET_HASH_BYTES);
+    return query_run(&q);
+}
+
+/* -- devices ---------------------------------------------------------------------------------------------- */
+
+/* 0, ERR_NOT_FOUND (user) or ERR_TOO_MANY. */
+static int device_may_be_added(struct facts *facts, const struct user_id *user)
+{
+    struct query q;
+    uint64_t count = 0;
+    query_start(&q, facts->db,
+                "SELECT (SELECT count(*) FROM devices WHERE devices.user = users.user AND NOT revoked)"
+                " FROM users WHERE user = ?");
+    query_put_user(&q, user);
+    int err = query_row(&q);
+    if (!err) count = query_get_u64(&q);
+    err = query_end(&q, err);
+    return err ? err : count >= DEVICES_PER_USER_MAX ? ERR_TOO_MANY : 0;
+}
+
+int facts_device_add(struct facts *facts, const struct device_row *row)
+{
+    int err = device_may_be_added(facts, &row->user);
+    if (err) return err;
+    struct query q;
+    query_start(&q, facts->db,
+                "INSERT INTO devices (user, device, token_hash, name, created_ms, live_ms, client_seq_max, revoked)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    query_put_user(&q, &row->user);
+    query_put_device(&q, row->device);
+    query_put_blob(&q, row->token_hash, sizeof row->token_hash);
+    query_put_text(&q, row->name);
+    query_put_u64(&q, row->created_ms);
+    query_put_u64(&q, row->live_ms);
+    query_put_u64(&q, row->client_seq_max);
+    query_put_u64(&q, row->revoked);
+    err = query_run(&q);
+    if (err) return err;
+    query_start(&q, facts->db, "UPDATE users SET list_version = list_version + 1 WHERE user = ?");
+    query_put_user(&q, &row->user);
+    return query_run(&q);
+}
+
+int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
+                     struct device_row *out)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "SELECT d.token_hash, d.name, d.created_ms, d.live_ms, d.client_seq_max, d.revoked,"
+                "       u.list_version, u.disabled"
+                " FROM devices d JOIN users u ON u.user = d.user WHERE d.user = ? AND d.device = ?");
+    query_put_user(&q, user);
+    query_put_device(&q, device);
+    int err = query_row(&q);
+    if (!err) {
+        memset(out, 0, sizeof *out);
+        out->user = *user;
+        out->device = device;
+        query_get_blob(&q, out->token_hash, sizeof out->token_hash);
+        query_get_text(&q, out->name, sizeof out->name);
+        out->created_ms = query_get_u64(&q);
+        out->live_ms = query_get_u64(&q);
+        out->client_seq_max = query_get_u64(&q);
+        out->revoked = query_get_u64(&q) != 0;
+        out->list_version = query_get_u64(&q);
+        out->user_disabled = query_get_u64(&q) != 0;
+    }
+    return query_end(&q, err);
+}
+
+int facts_device_seen(struct facts *facts, const struct user_id *user, struct device_id device,
+                      uint64_t live_ms, uint64_t client_seq_max)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "UPDATE devices SET live_ms = max(live_ms, ?), client_seq_max = max(client_seq_max, ?)"
+                " WHERE user = ? AND device = ?");
+    query_put_u64(&q, live_ms);
+    query_put_u64(&q, client_seq_max);
+    query_put_user(&q, user);
+    query_put_device(&q, device);
+    return query_run(&q);
+}

@@ -1,0 +1,153 @@
+/* facts_fold.c - a fold becomes rows.
+ *
+ * One statement for each kind of row, each a maximum, all inside the caller's transaction together with the
+ * record number the fold covers. Writing the same fold twice, or one that begins earlier, changes nothing.
+ *
+ * A conversation whose first record is in the fold is made from the members that record names, should its rows be
+ * missing. Otherwise a head, a membership or a device without a row is left alone: its conversation or user was
+ * erased, and a fold must not bring it back. */
+#include <stdlib.h>
+
+#include "proto/err.h"
+#include "storage/facts_impl.h"
+
+static int flush_conv(struct facts *facts, const struct fold_row *row)
+{
+    struct query q;
+    int err = 0;
+    if (row->u.conv.is_new)
+        err = facts_conv_rows(facts, &row->key.conv, &row->u.conv.members[0], &row->u.conv.members[1],
+                              row->u.conv.created_ms);
+    if (err) return err;
+    query_start(&q, facts->db,
+                "UPDATE convs SET head      = max(head, ?1),"
+                "                 counted   = CASE WHEN ?1 > head THEN ?2 ELSE counted END,"
+                "                 last_id   = CASE WHEN ?1 > head THEN ?3 ELSE last_id END,"
+                "                 marked_ms = max(marked_ms, ?4)"
+                " WHERE conv = ?5");
+    query_put_u64(&q, row->u.conv.head);
+    query_put_u64(&q, row->u.conv.counted);
+    query_put_blob(&q, row->u.conv.last_id.v, sizeof row->u.conv.last_id.v);
+    query_put_u64(&q, row->u.conv.marked_ms);
+    query_put_blob(&q, row->key.conv.v, sizeof row->key.conv.v);
+    return query_run(&q);
+}
+
+static int flush_member(struct facts *facts, const struct fold_row *row)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "UPDATE members SET delivered    = max(delivered, ?1),"
+                "                   delivered_ms = CASE WHEN ?1 > delivered THEN ?2 ELSE delivered_ms END,"
+                "                   read         = max(read, ?3),"
+                "                   read_ms      = CASE WHEN ?3 > read THEN ?4 ELSE read_ms END,"
+                "                   sent         = max(sent, ?5)"
+                " WHERE conv = ?6 AND user = ?7");
+    query_put_u64(&q, row->u.member.delivered);
+    query_put_u64(&q, row->u.member.delivered_ms);
+    query_put_u64(&q, row->u.member.read);
+    query_put_u64(&q, row->u.member.read_ms);
+    query_put_u64(&q, row->u.member.sent);
+    query_put_blob(&q, row->key.conv.v, sizeof row->key.conv.v);
+    query_put_user(&q, &row->key.user);
+    return query_run(&q);
+}
+
+/* The parameters that name a device in a conversation, in the order of their keys. */
+static void put_device_key(struct query *q, const struct fold_key *key)
+{
+    query_put_blob(q, key->conv.v, sizeof key->conv.v);
+    query_put_user(q, &key->user);
+    query_put_device(q, key->device);
+}
+
+static int flush_cursor(struct facts *facts, const struct fold_row *row)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "INSERT INTO cursors (conv, user, device, delivered, settled) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered),"
+                "                           settled   = max(settled, excluded.settled)");
+    put_device_key(&q, &row->key);
+    query_put_u64(&q, row->u.cursor.delivered);
+    query_put_u64(&q, row->u.cursor.settled);
+    return query_run(&q);
+}
+
+static int flush_repeat(struct facts *facts, const struct fold_row *row)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "INSERT INTO repeats (conv, user, device, client_seq, seq, id) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING");
+    put_device_key(&q, &row->key);
+    query_put_u64(&q, row->key.client_seq);
+    query_put_u64(&q, row->u.repeat.seq);
+    query_put_blob(&q, row->u.repeat.id.v, sizeof row->u.repeat.id.v);
+    return query_run(&q);
+}
+
+static int flush_device(struct facts *facts, const struct fold_row *row)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "UPDATE devices SET client_seq_max = max(client_seq_max, ?) WHERE user = ? AND device = ?");
+    query_put_u64(&q, row->u.device.client_seq_max);
+    query_put_user(&q, &row->key.user);
+    query_put_device(&q, row->key.device);
+    return query_run(&q);
+}
+
+/* What the device has settled goes, and of the rest all but the newest REPEATS_MAX: a device that never settles
+ * anything is refused long before, but no row may count on that. */
+static int trim_repeats(struct facts *facts, const struct fold_key *key)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "DELETE FROM repeats WHERE conv = ?1 AND user = ?2 AND device = ?3 AND client_seq < max("
+                " (SELECT settled FROM cursors WHERE conv = ?1 AND user = ?2 AND device = ?3),"
+                " coalesce((SELECT client_seq FROM repeats WHERE conv = ?1 AND user = ?2 AND device = ?3"
+                "           ORDER BY client_seq DESC LIMIT 1 OFFSET ?4), 0))");
+    put_device_key(&q, key);
+    query_put_u64(&q, REPEATS_MAX - 1);
+    return query_run(&q);
+}
+
+static int flush_number(struct facts *facts, const struct fold *fold)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "INSERT INTO flushed (log, number) VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET number = max(number, excluded.number)");
+    query_put_u64(&q, fold_log(fold));
+    query_put_u64(&q, fold_number(fold));
+    return query_run(&q);
+}
+
+static int flush_row(struct facts *facts, const struct fold_row *row)
+{
+    switch (row->key.kind) {
+    case FOLD_CONV: return flush_conv(facts, row);
+    case FOLD_MEMBER: return flush_member(facts, row);
+    case FOLD_CURSOR: return flush_cursor(facts, row);
+    case FOLD_REPEAT: return flush_repeat(facts, row);
+    default: return flush_device(facts, row);
+    }
+}
+
+int facts_flush(struct facts *facts, const struct fold *fold)
+{
+    const struct fold_row **rows;
+    size_t count;
+    if (fold_number(fold) == 0) return 0;
+    int err = fold_sorted(fold, &rows, &count);
+    if (err) return err;
+    /* In the order of kinds: a conversation's rows are there before its members move, and cursors (with
+     * `settled`) before repeats are trimmed. */
+    for (size_t i = 0; i < count && !err; i++) err = flush_row(facts, rows[i]);
+    for (size_t i = 0; i < count && !err; i++)
+        if (rows[i]->key.kind == FOLD_CURSOR) err = trim_repeats(facts, &rows[i]->key);
+    if (!err) err = flush_number(facts, fold);
+    free(rows);
+    return err;
+}

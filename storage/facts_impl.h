@@ -1,0 +1,18 @@
+/* facts_impl.h - the inside of struct facts, for facts*.c alone. */
+#ifndef PIPIT_STORAGE_FACTS_IMPL_H
+#define PIPIT_STORAGE_FACTS_IMPL_H
+
+#include "storage/db.h"
+#include "storage/facts.h"
+
+struct facts { struct db *db; };
+
+/* facts_conv.c: the rows of a direct conversation, whoever its members are. Idempotent. */
+int facts_conv_rows(struct facts *facts, const struct conv_id *conv, const struct user_id *a,
+                    const struct user_id *b, uint64_t now_ms);
+
+/* facts_schema.c: [i] leads from version i to version i + 1. */
+extern const char *const facts_migrations[];
+extern const int facts_migration_count;
+
+#endif

@@ -1,0 +1,105 @@
+/* facts_schema.c - the tables of facts.db, as numbered steps.
+ *
+ * A step that has been released never changes: what comes later is a new step at the end. Each runs in one
+ * transaction together with its number (PRAGMA user_version), see db.c.
+ *
+ * Names: a conversation is a blob of 16, a message id one of 16, a user its text, a device its 64 bits as a
+ * signed integer (equal, but in no order). Sequences, counts and times (ms since 1970) are integers above or
+ * equal 0; where 0 stands for "none" it says so. Tables with a key of their own are WITHOUT ROWID: the rows lie
+ * in the key's order, one B-tree each. */
+#include "storage/facts_impl.h"
+
+const char *const facts_migrations[] = {
+    /* 1: two people chat */
+
+    /* One row, made at the first start. */
+    "CREATE TABLE node ("
+    "  one        INTEGER PRIMARY KEY CHECK (one = 1),"
+    "  generation BLOB NOT NULL,"
+    "  hash_key   BLOB NOT NULL"
+    ") STRICT;"
+
+    /* Up to which record number the rows below contain each log. */
+    "CREATE TABLE flushed ("
+    "  log    INTEGER PRIMARY KEY,"
+    "  number INTEGER NOT NULL"
+    ") STRICT;"
+
+    /* -- rows of their own: committed before they are answered -- */
+
+    "CREATE TABLE users ("
+    "  user          TEXT PRIMARY KEY,"
+    "  password_hash TEXT NOT NULL,"
+    "  created_ms    INTEGER NOT NULL,"
+    "  list_version  INTEGER NOT NULL DEFAULT 0,"     /* rises with each change of its devices */
+    "  disabled      INTEGER NOT NULL DEFAULT 0"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE devices ("
+    "  user           TEXT NOT NULL,"
+    "  device         INTEGER NOT NULL,"
+    "  token_hash     BLOB NOT NULL,"
+    "  name           TEXT NOT NULL,"
+    "  created_ms     INTEGER NOT NULL,"
+    "  live_ms        INTEGER NOT NULL,"
+    "  client_seq_max INTEGER NOT NULL,"              /* a fold as well */
+    "  revoked        INTEGER NOT NULL DEFAULT 0,"
+    "  PRIMARY KEY (user, device)"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE invites ("
+    "  hash       BLOB PRIMARY KEY,"
+    "  uses_left  INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+
+    /* -- folds of the log -- */
+
+    "CREATE TABLE convs ("
+    "  conv       BLOB PRIMARY KEY,"
+    "  type       INTEGER NOT NULL,"                  /* enum conv_type */
+    "  created_ms INTEGER NOT NULL,"
+    "  head       INTEGER NOT NULL DEFAULT 0,"        /* 0: nothing yet */
+    "  counted    INTEGER NOT NULL DEFAULT 0,"
+    "  last_id    BLOB NOT NULL DEFAULT x'00000000000000000000000000000000',"
+    "  marked_ms  INTEGER NOT NULL DEFAULT 0"
+    ") STRICT, WITHOUT ROWID;"
+
+    /* The row outlives leaving. `type` repeats the conversation's, so that the index below is the scan's order. */
+    "CREATE TABLE members ("
+    "  conv         BLOB NOT NULL,"
+    "  user         TEXT NOT NULL,"
+    "  type         INTEGER NOT NULL,"
+    "  from_seq     INTEGER NOT NULL,"
+    "  to_seq       INTEGER NOT NULL DEFAULT 0,"      /* 0: still a member */
+    "  read         INTEGER NOT NULL DEFAULT 0,"
+    "  read_ms      INTEGER NOT NULL DEFAULT 0,"
+    "  delivered    INTEGER NOT NULL DEFAULT 0,"
+    "  delivered_ms INTEGER NOT NULL DEFAULT 0,"
+    "  sent         INTEGER NOT NULL DEFAULT 0,"
+    "  PRIMARY KEY (conv, user)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX members_by_user ON members (user, type, conv);"
+
+    /* No second index: a device's cursors are found by walking its user's conversations. */
+    "CREATE TABLE cursors ("
+    "  conv      BLOB NOT NULL,"
+    "  user      TEXT NOT NULL,"
+    "  device    INTEGER NOT NULL,"
+    "  delivered INTEGER NOT NULL,"
+    "  settled   INTEGER NOT NULL,"
+    "  PRIMARY KEY (conv, user, device)"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE repeats ("
+    "  conv       BLOB NOT NULL,"
+    "  user       TEXT NOT NULL,"
+    "  device     INTEGER NOT NULL,"
+    "  client_seq INTEGER NOT NULL,"
+    "  seq        INTEGER NOT NULL,"
+    "  id         BLOB NOT NULL,"
+    "  PRIMARY KEY (conv, user, device, client_seq)"
+    ") STRICT, WITHOUT ROWID;",
+};
+const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

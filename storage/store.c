@@ -1,0 +1,342 @@
+/* store.c - a data folder, opened whole.
+ *
+ * Opening goes up in steps, each of which leans on the one before: folder, lock, format, keys, facts, replay, logs.
+ * A step that fails says why and takes nothing with it; the ladder in store_open() then undoes those below.
+ *
+ * Replay is the same fold as the live path, only with the record opened from disk: key by number, seal, fold,
+ * and a flush whenever a fold grows large and at the end. When it is done the rows cover every record there is,
+ * so it does not matter which shard a conversation belonged to before. */
+#include "storage/store.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/err.h"
+#include "storage/vfs.h"
+
+enum {
+    WHY_BYTES = 256,
+    NAME_ROOM = 64,               /* the longest name below the folder, with SQLite's and our suffixes */
+    FORMAT_BYTES_MAX = 64,
+    /* Keys held while replaying: a tail of a second has few conversations that are hot. */
+    KEY_CACHE_SIZE = 256,
+};
+
+#define FORMAT_PREFIX "pipit data "
+#define FORMAT_TEXT "pipit data 1\n"
+
+/* Fill in `why` and give back `err`, for `return say(...)`. */
+__attribute__((format(printf, 3, 4)))
+static int say(int err, char why[static WHY_BYTES], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, WHY_BYTES, format, args);
+    va_end(args);
+    return err;
+}
+
+/* -- folder, lock, format --------------------------------------------------------------------------------- */
+
+static int store_make_dir(struct store *store, const char *dir, char why[static WHY_BYTES])
+{
+    const struct fsio *fs = store->fs;
+    if (strlen(dir) + NAME_ROOM > sizeof store->dir) return say(ERR_TOO_BIG, why, "the data folder's path is too long");
+    strcpy(store->dir, dir);
+    bool exists = false;
+    uint64_t size;
+    int err = fs->exists(fs->self, dir, &exists, &size);
+    if (!err && exists) return 0;
+    if (!err) err = fs->mkdir(fs->self, dir);
+    if (!err) err = vfs_sync_folder_of(fs, dir);
+    return err ? say(err, why, "cannot make the folder: %s", err_text(err)) : 0;
+}
+
+static int store_take_lock(struct store *store, char why[static WHY_BYTES])
+{
+    char path[FS_PATH_MAX];
+    fs_path(path, store->dir, "lock");
+    int err = store->fs->lock(store->fs->self, path, &store->lock);
+    return err ? say(err, why, "lock: %s", err_text(err)) : 0;
+}
+
+static int format_read(const struct store *store, const char *path, char text[static FORMAT_BYTES_MAX])
+{
+    const struct fsio *fs = store->fs;
+    int file;
+    size_t got = 0;
+    int err = fs->open(fs->self, path, FS_READ, &file);
+    if (err) return err;
+    err = fs->pread(fs->self, file, text, FORMAT_BYTES_MAX - 1, 0, &got);
+    text[got] = '\0';
+    fs->close(fs->self, file);
+    return err;
+}
+
+/* Written aside and renamed: the name is there with its whole content, or it is not there. */
+static int format_write(const struct store *store, const char *path)
+{
+    const struct fsio *fs = store->fs;
+    char aside[FS_PATH_MAX];
+    int file;
+    fs_path(aside, store->dir, "format.new");
+    int err = fs->open(fs->self, aside, FS_WRITE | FS_CREATE, &file);
+    if (err) return err;
+    struct iovec part = { (void *)FORMAT_TEXT, strlen(FORMAT_TEXT) };
+    err = fs->truncate(fs->self, file, 0);
+    if (!err) err = fs->pwritev(fs->self, file, &part, 1, 0);
+    if (!err) err = fs->sync(fs->self, file);
+    fs->close(fs->self, file);
+    if (!err) err = fs->rename(fs->self, aside, path);
+    return err ? err : fs->sync_dir(fs->self, store->dir);
+}
+
+static int store_check_format(struct store *store, char why[static WHY_BYTES])
+{
+    const struct fsio *fs = store->fs;
+    char path[FS_PATH_MAX], facts[FS_PATH_MAX], text[FORMAT_BYTES_MAX];
+    fs_path(path, store->dir, "format");
+    int err = format_read(store, path, text);
+    if (err == ERR_NOT_FOUND) {
+        bool exists = false;
+        uint64_t size;
+        fs_path(facts, store->dir, "facts.db");
+        err = fs->exists(fs->self, facts, &exists, &size);
+        if (!err && exists) return say(ERR_CORRUPT, why, "facts.db is there and format is missing");
+        if (!err) err = format_write(store, path);
+        return err ? say(err, why, "cannot write format: %s", err_text(err)) : 0;
+    }
+    if (err) return say(err, why, "format: %s", err_text(err));
+    if (strcmp(text, FORMAT_TEXT) == 0) return 0;
+    text[strcspn(text, "\r\n")] = '\0';
+    if (strncmp(text, FORMAT_PREFIX, strlen(FORMAT_PREFIX)) != 0)
+        return say(ERR_CORRUPT, why, "format does not say \"%s…\": not a data folder of ours", FORMAT_PREFIX);
+    return say(ERR_NEWER, why, "format says \"%s\", and this program knows \"%.*s\"", text,
+               (int)strlen(FORMAT_TEXT) - 1, FORMAT_TEXT);
+}
+
+/* -- keys and facts --------------------------------------------------------------------------------------- */
+
+static int store_open_vault(struct store *store, char why[static WHY_BYTES])
+{
+    char path[FS_PATH_MAX];
+    fs_path(path, store->dir, "keys.db");
+    int err = vault_open(store->fs, path, true, &store->vault);
+    return err ? say(err, why, "keys.db: %s", err_text(err)) : 0;
+}
+
+static int store_open_facts(struct store *store, char why[static WHY_BYTES])
+{
+    char path[FS_PATH_MAX];
+    fs_path(path, store->dir, "facts.db");
+    int err = facts_open(store->fs, path, true, &store->facts);
+    if (err) return say(err, why, "facts.db: %s", err_text(err));
+    err = facts_node(store->facts, &store->node);
+    if (!err) return 0;
+    facts_close(store->facts);
+    return say(err, why, "facts.db: node: %s", err_text(err));
+}
+
+/* -- replay ----------------------------------------------------------------------------------------------- */
+
+struct cached_key {
+    struct vault_key key;         /* number 0: empty */
+    bool gone;
+};
+
+struct replay {
+    struct store *store;
+    char *why;                    /* WHY_BYTES; set by replay_on_record() when it fails */
+    uint64_t flushed[LOGS_MAX];   /* of each log, as facts say */
+    struct fold *folds[LOGS_MAX]; /* NULL until the log's first record */
+    struct cached_key keys[KEY_CACHE_SIZE];   /* direct mapped by key number */
+    struct buf plain;
+    struct entry_room room;
+};
+
+static int replay_on_flushed(void *arg, uint32_t log, uint64_t number)
+{
+    struct replay *r = arg;
+    if (log >= LOGS_MAX) return ERR_CORRUPT;
+    r->flushed[log] = number;
+    return 0;
+}
+
+static uint64_t replay_flushed(void *arg, uint32_t log)
+{
+    struct replay *r = arg;
+    return log < LOGS_MAX ? r->flushed[log] : 0;
+}
+
+static int replay_key(struct replay *r, uint64_t number, const struct cached_key **key_out)
+{
+    struct cached_key *slot = &r->keys[number % KEY_CACHE_SIZE];
+    *key_out = slot;
+    if (slot->key.number == number && number != 0) return 0;
+    int err = vault_get_number(r->store->vault, number, &slot->key);
+    slot->gone = err == ERR_GONE;
+    slot->key.number = err && err != ERR_GONE ? 0 : number;
+    return slot->gone ? 0 : err;
+}
+
+static int replay_flush(struct replay *r, uint32_t log)
+{
+    struct facts *facts = r->store->facts;
+    struct fold *fold = r->folds[log];
+    if (!fold) return 0;
+    int err = facts_begin(facts);
+    if (err) return err;
+    err = facts_flush(facts, fold);
+    if (!err) err = facts_commit(facts);
+    else facts_rollback(facts);
+    if (err) return err;
+    fold_free(fold);
+    r->folds[log] = NULL;
+    return 0;
+}
+
+static int replay_on_record(void *arg, const struct record *record, struct bytes whole)
+{
+    struct replay *r = arg;
+    const struct cached_key *key;
+    struct entry entry;
+    unsigned long long number = record->number;
+    if (record->log >= LOGS_MAX)
+        return say(ERR_CORRUPT, r->why, "log %u, record %llu: no such log", record->log, number);
+    if (!r->folds[record->log]) r->folds[record->log] = fold_new(record->log);
+    struct fold *fold = r->folds[record->log];
+    if (!fold) return say(ERR_NOMEM, r->why, "replay: %s", err_text(ERR_NOMEM));
+
+    int err = replay_key(r, record->key, &key);
+    if (err == ERR_NOT_FOUND)
+        return say(ERR_CORRUPT, r->why, "log %u, record %llu: its key, number %llu, is not in keys.db", record->log,
+                   number, (unsigned long long)record->key);
+    if (err) return say(err, r->why, "keys.db: %s", err_text(err));
+    if (!key->gone) err = record_open(whole, record, key->key.key, &r->plain, &r->room, &entry);
+    if (!err) err = fold_record(fold, record, key->gone ? NULL : &entry);
+    if (err) return say(err, r->why, "log %u, record %llu: %s", record->log, number, err_text(err));
+    if (fold_rows(fold) < FOLD_ROWS_SOON) return 0;
+    err = replay_flush(r, record->log);
+    return err ? say(err, r->why, "facts.db: %s", err_text(err)) : 0;
+}
+
+static int store_replay_with(struct store *store, const struct store_opening *how, struct replay *r)
+{
+    char *why = r->why;
+    char path[FS_PATH_MAX];
+    int err = facts_flushed_each(store->facts, replay_on_flushed, r);
+    if (err) return say(err, why, "facts.db: flushed: %s", err_text(err));
+
+    struct logs_opening opening = {
+        .segment_bytes = how->segment_bytes,
+        .flushed = replay_flushed,
+        .replay = replay_on_record,
+        .arg = r,
+        .now_ms = how->now_ms,
+    };
+    fs_path(path, store->dir, "log");
+    err = logs_open(store->fs, path, &opening, &store->logs, &store->report);
+    const struct logs_report *report = &store->report;
+    if (err && report->bad_file[0])
+        return say(err, why, "log/%.160s at byte %llu: %s", report->bad_file, (unsigned long long)report->bad_offset,
+                   err_text(err));
+    if (err) return why[0] ? err : say(err, why, "log: %s", err_text(err));
+
+    for (uint32_t log = 0; log < LOGS_MAX && !err; log++) err = replay_flush(r, log);
+    if (!err) return 0;
+    logs_close(store->logs);
+    return say(err, why, "facts.db: %s", err_text(err));
+}
+
+static int store_replay(struct store *store, const struct store_opening *how, char why[static WHY_BYTES])
+{
+    struct replay *r = calloc(1, sizeof *r);
+    if (!r) return say(ERR_NOMEM, why, "replay: %s", err_text(ERR_NOMEM));
+    r->store = store;
+    r->why = why;
+    buf_init(&r->plain, RECORD_BYTES_MAX);
+    int err = store_replay_with(store, how, r);
+    for (uint32_t log = 0; log < LOGS_MAX; log++) fold_free(r->folds[log]);
+    buf_fini(&r->plain);
+    sodium_memzero(r, sizeof *r);           /* the keys */
+    free(r);
+    return err;
+}
+
+/* -- logs ------------------------------------------------------------------------------------------------- */
+
+static void store_close_logs(struct store *store)
+{
+    while (store->log_count > 0) log_close(store->log[--store->log_count]);
+    logs_close(store->logs);
+}
+
+static int store_open_logs(struct store *store, uint32_t shards, char why[static WHY_BYTES])
+{
+    while (store->log_count < shards) {
+        int err = logs_log(store->logs, store->log_count, &store->log[store->log_count]);
+        if (err) return say(err, why, "log of shard %u: %s", store->log_count, err_text(err));
+        store->log_count++;
+    }
+    return 0;
+}
+
+/* -- the store -------------------------------------------------------------------------------------------- */
+
+int store_open(const struct fsio *fs, const char *dir, const struct store_opening *how, struct store *store,
+               char why[static 256])
+{
+    assert(how->shards >= 1 && how->shards <= LOGS_MAX);
+    memset(store, 0, sizeof *store);
+    store->fs = fs;
+    why[0] = '\0';
+    int err = store_make_dir(store, dir, why);
+    if (err) return err;
+    err = store_take_lock(store, why);
+    if (err) return err;
+    err = store_check_format(store, why);
+    if (err) goto fail_lock;
+    err = store_open_vault(store, why);     /* first: replay opens records with its keys */
+    if (err) goto fail_lock;
+    err = store_open_facts(store, why);
+    if (err) goto fail_vault;
+    err = store_replay(store, how, why);
+    if (err) goto fail_facts;
+    err = store_open_logs(store, how->shards, why);
+    if (err) goto fail_logs;
+    return 0;
+fail_logs:
+    store_close_logs(store);
+fail_facts:
+    facts_close(store->facts);
+fail_vault:
+    vault_close(store->vault);
+fail_lock:
+    fs->unlock(fs->self, store->lock);
+    return err;
+}
+
+void store_close(struct store *store)
+{
+    store_close_logs(store);
+    facts_checkpoint(store->facts);         /* a failure costs the next start a moment, nothing else */
+    facts_close(store->facts);
+    vault_close(store->vault);
+    store->fs->unlock(store->fs->self, store->lock);
+}
+
+int store_reader_open(const struct store *store, struct facts **facts_out, struct vault **vault_out)
+{
+    char path[FS_PATH_MAX];
+    fs_path(path, store->dir, "facts.db");
+    int err = facts_open(store->fs, path, false, facts_out);
+    if (err) return err;
+    fs_path(path, store->dir, "keys.db");
+    err = vault_open(store->fs, path, false, vault_out);
+    if (err) facts_close(*facts_out);
+    return err;
+}

@@ -1,0 +1,579 @@
+/* vfs.c - SQLite's files over struct fsio.
+ *
+ * SQLite asks three things of a VFS: files, locks, and memory shared between the connections to one database.
+ *
+ * Files go straight to fsio. Two promises are made here that SQLite leaves to the VFS: a file counts only after
+ * its folder's sync, so the first sync of every file that may have been created syncs the folder too (whoever
+ * created it: a reader may have made the WAL that the writer then fills); and a failed sync is never retried:
+ * from then on that file refuses to sync, and nothing is called committed on the strength of a later good one.
+ *
+ * Locks and the WAL index are shared by the connections to one path: a struct vfs_node, counted. All
+ * connections are in this process, so the locks are fields under a mutex and the index is heap. Nothing is lost
+ * by that: SQLite rebuilds the index from the WAL whenever it finds it empty.
+ *
+ * Nothing is claimed about the disk (no SQLITE_IOCAP_*): a write may tear, and may damage the sector around it.
+ * SQLite then pads the WAL to whole sectors before a sync. */
+#include "storage/vfs.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/err.h"
+
+enum {
+    VFS_NAME_BYTES = 32,
+    SECTOR_BYTES = 4096,          /* what today's disks write at once; SQLite's default page is as large */
+};
+
+/* What all connections to one database share. */
+struct vfs_node {
+    struct vfs_node *next;        /* in vfs->nodes */
+    char path[FS_PATH_MAX];
+    unsigned refs;                /* open files; zero frees the node */
+    /* -- the database's lock: see node_lock() -- */
+    unsigned shared_count;        /* connections at SHARED or above */
+    const struct vfs_file *writer;   /* the one at RESERVED or above */
+    bool pending;                 /* the writer waits for readers to leave, or is alone: nobody may enter */
+    /* -- the WAL index -- */
+    unsigned shm_refs;            /* connections that mapped it; zero frees the regions */
+    void **regions;
+    int region_count;
+    unsigned shm_shared[SQLITE_SHM_NLOCK];   /* holders of each lock, shared */
+    unsigned shm_exclusive;       /* bit i: lock i is held exclusively */
+};
+
+struct vfs {
+    sqlite3_vfs base;             /* its pAppData is this struct */
+    char name[VFS_NAME_BYTES];
+    const struct fsio *fs;
+    struct vfs *next;             /* under registry_mutex, as is refs */
+    unsigned refs;
+    pthread_mutex_t mutex;        /* guards all below, and every node */
+    struct vfs_node *nodes;
+};
+
+/* One open file: one connection's, so one thread's at a time. */
+struct vfs_file {
+    sqlite3_file base;            /* first: SQLite sees only this */
+    struct vfs *vfs;
+    struct vfs_node *node;        /* of the main database file; NULL for WAL and journal */
+    const char *path;             /* SQLite keeps it alive until xClose */
+    int file;
+    int level;                    /* SQLITE_LOCK_* held */
+    bool folder_unsynced;         /* may be new in its folder */
+    bool sync_failed;
+    bool shm_mapped;
+    unsigned shm_shared;          /* bit i: holds lock i shared */
+    unsigned shm_exclusive;
+};
+
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct vfs *registry;      /* every VFS registered with SQLite */
+static unsigned registry_made;    /* ever: makes names unique */
+
+static struct vfs_file *file_of(sqlite3_file *base)
+{
+    return (struct vfs_file *)base;
+}
+
+/* SQLite's code for `err`; `otherwise` says what was being done. */
+static int code_of(int err, int otherwise)
+{
+    switch (err) {
+    case 0: return SQLITE_OK;
+    case ERR_NO_SPACE: return SQLITE_FULL;
+    case ERR_NOMEM: return SQLITE_IOERR_NOMEM;
+    default: return otherwise;
+    }
+}
+
+/* -- nodes ------------------------------------------------------------------------------------------------ */
+
+static struct vfs_node *node_ref(struct vfs *vfs, const char *path)
+{
+    pthread_mutex_lock(&vfs->mutex);
+    struct vfs_node *node = vfs->nodes;
+    while (node && strcmp(node->path, path) != 0) node = node->next;
+    if (!node && strlen(path) < sizeof node->path) {
+        node = calloc(1, sizeof *node);
+        if (node) {
+            strcpy(node->path, path);
+            node->next = vfs->nodes;
+            vfs->nodes = node;
+        }
+    }
+    if (node) node->refs++;
+    pthread_mutex_unlock(&vfs->mutex);
+    return node;
+}
+
+static void node_unref(struct vfs *vfs, struct vfs_node *node)
+{
+    pthread_mutex_lock(&vfs->mutex);
+    if (--node->refs == 0) {
+        assert(!node->regions);
+        struct vfs_node **at = &vfs->nodes;
+        while (*at != node) at = &(*at)->next;
+        *at = node->next;
+        free(node);
+    }
+    pthread_mutex_unlock(&vfs->mutex);
+}
+
+/* -- bytes ------------------------------------------------------------------------------------------------ */
+
+static int vfs_read(sqlite3_file *base, void *to, int len, sqlite3_int64 offset)
+{
+    struct vfs_file *f = file_of(base);
+    const struct fsio *fs = f->vfs->fs;
+    size_t got = 0;
+    int err = fs->pread(fs->self, f->file, to, (size_t)len, (uint64_t)offset, &got);
+    if (err) return code_of(err, SQLITE_IOERR_READ);
+    if (got == (size_t)len) return SQLITE_OK;
+    memset((char *)to + got, 0, (size_t)len - got);    /* SQLite relies on the zeros */
+    return SQLITE_IOERR_SHORT_READ;
+}
+
+static int vfs_write(sqlite3_file *base, const void *from, int len, sqlite3_int64 offset)
+{
+    struct vfs_file *f = file_of(base);
+    const struct fsio *fs = f->vfs->fs;
+    struct iovec part = { (void *)from, (size_t)len };
+    return code_of(fs->pwritev(fs->self, f->file, &part, 1, (uint64_t)offset), SQLITE_IOERR_WRITE);
+}
+
+static int vfs_truncate(sqlite3_file *base, sqlite3_int64 size)
+{
+    struct vfs_file *f = file_of(base);
+    const struct fsio *fs = f->vfs->fs;
+    return code_of(fs->truncate(fs->self, f->file, (uint64_t)size), SQLITE_IOERR_TRUNCATE);
+}
+
+int vfs_sync_folder_of(const struct fsio *fs, const char *path)
+{
+    char dir[FS_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    if (len >= sizeof dir) return ERR_IO;
+    if (!slash) strcpy(dir, ".");
+    else if (len == 0) strcpy(dir, "/");
+    else {
+        memcpy(dir, path, len);
+        dir[len] = '\0';
+    }
+    return fs->sync_dir(fs->self, dir);
+}
+
+static int vfs_sync(sqlite3_file *base, int flags)
+{
+    (void)flags;                  /* NORMAL, FULL, DATAONLY: fsio knows one sync, the strong one */
+    struct vfs_file *f = file_of(base);
+    const struct fsio *fs = f->vfs->fs;
+    if (f->sync_failed) return SQLITE_IOERR_FSYNC;
+    int err = fs->sync(fs->self, f->file);
+    if (!err && f->folder_unsynced) err = vfs_sync_folder_of(fs, f->path);
+    if (err) {
+        f->sync_failed = true;
+        return SQLITE_IOERR_FSYNC;    /* a full disk too: what of it was written is unknown for ever */
+    }
+    f->folder_unsynced = false;
+    return SQLITE_OK;
+}
+
+static int vfs_file_size(sqlite3_file *base, sqlite3_int64 *size_out)
+{
+    struct vfs_file *f = file_of(base);
+    const struct fsio *fs = f->vfs->fs;
+    uint64_t size = 0;
+    int err = fs->size(fs->self, f->file, &size);
+    *size_out = (sqlite3_int64)size;
+    return code_of(err, SQLITE_IOERR_FSTAT);
+}
+
+static int vfs_file_control(sqlite3_file *base, int op, void *arg)
+{
+    (void)base, (void)op, (void)arg;
+    return SQLITE_NOTFOUND;       /* no hints are taken, no questions answered */
+}
+
+static int vfs_sector_size(sqlite3_file *base)
+{
+    (void)base;
+    return SECTOR_BYTES;
+}
+
+static int vfs_characteristics(sqlite3_file *base)
+{
+    (void)base;
+    return 0;
+}
+
+/* -- the database's lock ---------------------------------------------------------------------------------- */
+
+/* NONE -> SHARED -> RESERVED -> (PENDING) -> EXCLUSIVE, as sqlite3.h tells. Many may be at SHARED; one may be at
+ * RESERVED beside them; EXCLUSIVE is alone. PENDING is an EXCLUSIVE that still waits for readers: it keeps new
+ * ones out, so that it cannot starve. */
+static int node_lock(struct vfs_node *node, struct vfs_file *f, int level)
+{
+    if (level == SQLITE_LOCK_SHARED) {
+        if (node->pending) return SQLITE_BUSY;
+        node->shared_count++;
+        f->level = SQLITE_LOCK_SHARED;
+        return SQLITE_OK;
+    }
+    if (node->writer && node->writer != f) return SQLITE_BUSY;
+    node->writer = f;
+    f->level = SQLITE_LOCK_RESERVED;
+    if (level == SQLITE_LOCK_RESERVED) return SQLITE_OK;
+    node->pending = true;
+    f->level = SQLITE_LOCK_PENDING;
+    if (node->shared_count > 1) return SQLITE_BUSY;
+    f->level = SQLITE_LOCK_EXCLUSIVE;
+    return SQLITE_OK;
+}
+
+static int vfs_lock(sqlite3_file *base, int level)
+{
+    struct vfs_file *f = file_of(base);
+    if (f->level >= level) return SQLITE_OK;
+    pthread_mutex_lock(&f->vfs->mutex);
+    int code = node_lock(f->node, f, level);
+    pthread_mutex_unlock(&f->vfs->mutex);
+    return code;
+}
+
+static int vfs_unlock(sqlite3_file *base, int level)
+{
+    struct vfs_file *f = file_of(base);
+    if (f->level <= level) return SQLITE_OK;
+    pthread_mutex_lock(&f->vfs->mutex);
+    if (f->level > SQLITE_LOCK_SHARED) {
+        assert(f->node->writer == f);
+        f->node->writer = NULL;
+        f->node->pending = false;
+    }
+    if (level == SQLITE_LOCK_NONE) f->node->shared_count--;
+    f->level = level;
+    pthread_mutex_unlock(&f->vfs->mutex);
+    return SQLITE_OK;
+}
+
+static int vfs_check_reserved_lock(sqlite3_file *base, int *reserved_out)
+{
+    struct vfs_file *f = file_of(base);
+    pthread_mutex_lock(&f->vfs->mutex);
+    *reserved_out = f->node->writer != NULL;
+    pthread_mutex_unlock(&f->vfs->mutex);
+    return SQLITE_OK;
+}
+
+/* -- the WAL index ---------------------------------------------------------------------------------------- */
+
+static int vfs_shm_map(sqlite3_file *base, int region, int region_bytes, int extend, void volatile **at_out)
+{
+    struct vfs_file *f = file_of(base);
+    struct vfs_node *node = f->node;
+    int code = SQLITE_OK;
+    *at_out = NULL;
+    pthread_mutex_lock(&f->vfs->mutex);
+    if (!f->shm_mapped) {
+        f->shm_mapped = true;
+        node->shm_refs++;
+    }
+    while (extend && node->region_count <= region && code == SQLITE_OK) {
+        /* The array moves, the regions never do: SQLite keeps pointers into them. */
+        void **grown = realloc(node->regions, (size_t)(node->region_count + 1) * sizeof *grown);
+        if (grown) node->regions = grown;
+        void *fresh = grown ? calloc(1, (size_t)region_bytes) : NULL;
+        if (fresh) node->regions[node->region_count++] = fresh;
+        else code = SQLITE_IOERR_NOMEM;
+    }
+    if (region < node->region_count) *at_out = node->regions[region];
+    pthread_mutex_unlock(&f->vfs->mutex);
+    return code;                  /* not there and not to be made: NULL and SQLITE_OK */
+}
+
+static int shm_take(struct vfs_node *node, struct vfs_file *f, int from, int count, bool shared)
+{
+    unsigned mask = ((1u << count) - 1) << from;
+    if (shared) {
+        assert(count == 1);
+        if (f->shm_shared & mask) return SQLITE_OK;
+        if (node->shm_exclusive & mask) return SQLITE_BUSY;
+        node->shm_shared[from]++;
+        f->shm_shared |= mask;
+        return SQLITE_OK;
+    }
+    assert(!(f->shm_shared & mask));
+    if (node->shm_exclusive & mask & ~f->shm_exclusive) return SQLITE_BUSY;
+    for (int i = from; i < from + count; i++)
+        if (node->shm_shared[i]) return SQLITE_BUSY;
+    node->shm_exclusive |= mask;
+    f->shm_exclusive |= mask;
+    return SQLITE_OK;
+}
+
+/* What `f` holds of these locks, and no one else's. */
+static void shm_release(struct vfs_node *node, struct vfs_file *f, int from, int count)
+{
+    for (int i = from; i < from + count; i++) {
+        unsigned bit = 1u << i;
+        if (f->shm_shared & bit) node->shm_shared[i]--;
+        if (f->shm_exclusive & bit) node->shm_exclusive &= ~bit;
+        f->shm_shared &= ~bit;
+        f->shm_exclusive &= ~bit;
+    }
+}
+
+static int vfs_shm_lock(sqlite3_file *base, int from, int count, int flags)
+{
+    struct vfs_file *f = file_of(base);
+    int code = SQLITE_OK;
+    assert(from >= 0 && count >= 1 && from + count <= SQLITE_SHM_NLOCK);
+    pthread_mutex_lock(&f->vfs->mutex);
+    if (flags & SQLITE_SHM_UNLOCK) shm_release(f->node, f, from, count);
+    else code = shm_take(f->node, f, from, count, flags & SQLITE_SHM_SHARED);
+    pthread_mutex_unlock(&f->vfs->mutex);
+    return code;
+}
+
+/* The index is read without a lock: a reader copies its header twice and compares. The fence is the full one
+ * that needs; the mutex orders the same for tools that do not understand fences. */
+static void vfs_shm_barrier(sqlite3_file *base)
+{
+    struct vfs_file *f = file_of(base);
+    atomic_thread_fence(memory_order_seq_cst);
+    pthread_mutex_lock(&f->vfs->mutex);
+    pthread_mutex_unlock(&f->vfs->mutex);
+}
+
+static int vfs_shm_unmap(sqlite3_file *base, int delete_it)
+{
+    (void)delete_it;              /* there is no file; the memory goes with its last user */
+    struct vfs_file *f = file_of(base);
+    struct vfs_node *node = f->node;
+    if (!f->shm_mapped) return SQLITE_OK;
+    pthread_mutex_lock(&f->vfs->mutex);
+    shm_release(node, f, 0, SQLITE_SHM_NLOCK);
+    f->shm_mapped = false;
+    if (--node->shm_refs == 0) {
+        for (int i = 0; i < node->region_count; i++) free(node->regions[i]);
+        free(node->regions);
+        node->regions = NULL;
+        node->region_count = 0;
+    }
+    pthread_mutex_unlock(&f->vfs->mutex);
+    return SQLITE_OK;
+}
+
+/* -- opening and closing ---------------------------------------------------------------------------------- */
+
+static int vfs_close(sqlite3_file *base)
+{
+    struct vfs_file *f = file_of(base);
+    const struct fsio *fs = f->vfs->fs;
+    if (f->node) {
+        vfs_shm_unmap(base, 0);
+        vfs_unlock(base, SQLITE_LOCK_NONE);
+        node_unref(f->vfs, f->node);
+    }
+    fs->close(fs->self, f->file);
+    return SQLITE_OK;
+}
+
+static const sqlite3_io_methods vfs_methods = {
+    .iVersion = 2,                /* with a WAL index, without memory-mapped files */
+    .xClose = vfs_close,
+    .xRead = vfs_read,
+    .xWrite = vfs_write,
+    .xTruncate = vfs_truncate,
+    .xSync = vfs_sync,
+    .xFileSize = vfs_file_size,
+    .xLock = vfs_lock,
+    .xUnlock = vfs_unlock,
+    .xCheckReservedLock = vfs_check_reserved_lock,
+    .xFileControl = vfs_file_control,
+    .xSectorSize = vfs_sector_size,
+    .xDeviceCharacteristics = vfs_characteristics,
+    .xShmMap = vfs_shm_map,
+    .xShmLock = vfs_shm_lock,
+    .xShmBarrier = vfs_shm_barrier,
+    .xShmUnmap = vfs_shm_unmap,
+};
+
+static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *to, int flags, int *flags_out)
+{
+    struct vfs *vfs = base->pAppData;
+    struct vfs_file *f = file_of(to);
+    memset(f, 0, sizeof *f);      /* pMethods NULL: after an error SQLite must not call xClose */
+    /* Temporary files have no name. There are none: every connection sets temp_store=MEMORY. */
+    if (!path) return SQLITE_CANTOPEN;
+    f->vfs = vfs;
+    f->path = path;
+    f->folder_unsynced = flags & SQLITE_OPEN_CREATE;
+    if (flags & SQLITE_OPEN_MAIN_DB) {
+        f->node = node_ref(vfs, path);
+        if (!f->node) return SQLITE_NOMEM;
+    }
+    unsigned how = FS_READ;
+    if (flags & SQLITE_OPEN_READWRITE) how |= FS_WRITE;
+    if (flags & SQLITE_OPEN_CREATE) how |= FS_CREATE;
+    if (flags & SQLITE_OPEN_EXCLUSIVE) how |= FS_EXCLUSIVE;
+    int err = vfs->fs->open(vfs->fs->self, path, how, &f->file);
+    if (err) {
+        if (f->node) node_unref(vfs, f->node);
+        return code_of(err, SQLITE_CANTOPEN);
+    }
+    f->base.pMethods = &vfs_methods;
+    if (flags_out) *flags_out = flags;
+    return SQLITE_OK;
+}
+
+static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_folder)
+{
+    const struct fsio *fs = ((struct vfs *)base->pAppData)->fs;
+    int err = fs->unlink(fs->self, path);
+    if (err == ERR_NOT_FOUND) return SQLITE_IOERR_DELETE_NOENT;
+    if (err) return code_of(err, SQLITE_IOERR_DELETE);
+    if (sync_folder && vfs_sync_folder_of(fs, path)) return SQLITE_IOERR_DIR_FSYNC;
+    return SQLITE_OK;
+}
+
+static int vfs_access(sqlite3_vfs *base, const char *path, int what, int *answer_out)
+{
+    const struct fsio *fs = ((struct vfs *)base->pAppData)->fs;
+    bool exists = false;
+    uint64_t size = 0;
+    int err = fs->exists(fs->self, path, &exists, &size);
+    /* An empty journal is one whose content never reached the disk: SQLite wants it called absent. */
+    *answer_out = exists && (what != SQLITE_ACCESS_EXISTS || size > 0);
+    return code_of(err, SQLITE_IOERR_ACCESS);
+}
+
+static int vfs_full_pathname(sqlite3_vfs *base, const char *path, int out_bytes, char *out)
+{
+    (void)base;                   /* the process never changes its folder: a relative path stays good */
+    int len = snprintf(out, (size_t)out_bytes, "%s", path);
+    return len < out_bytes ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
+static int vfs_randomness(sqlite3_vfs *base, int len, char *out)
+{
+    (void)base;                   /* salts the WAL's checksums */
+    randombytes_buf(out, (size_t)len);
+    return len;
+}
+
+static int vfs_sleep(sqlite3_vfs *base, int microseconds)
+{
+    (void)base;                   /* between two tries for a lock that another connection holds */
+    struct timespec t = { microseconds / 1000000, microseconds % 1000000 * 1000L };
+    nanosleep(&t, NULL);
+    return microseconds;
+}
+
+/* Milliseconds since Julian day 0, as SQLite counts time. For SQL's date functions, which we never use: every time
+ * we store is an argument. */
+static int vfs_current_time_ms(sqlite3_vfs *base, sqlite3_int64 *out)
+{
+    (void)base;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const sqlite3_int64 unix_epoch_ms = 24405875 * (sqlite3_int64)8640000;
+    *out = unix_epoch_ms + (sqlite3_int64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return SQLITE_OK;
+}
+
+static int vfs_current_time(sqlite3_vfs *base, double *out)
+{
+    sqlite3_int64 ms = 0;
+    vfs_current_time_ms(base, &ms);
+    *out = (double)ms / 86400000.0;
+    return SQLITE_OK;
+}
+
+static int vfs_last_error(sqlite3_vfs *base, int len, char *out)
+{
+    (void)base, (void)len, (void)out;
+    return 0;                     /* fsio has turned errno into ERR_* already */
+}
+
+/* -- the registry ----------------------------------------------------------------------------------------- */
+
+static struct vfs *vfs_new(const struct fsio *fs)
+{
+    struct vfs *vfs = calloc(1, sizeof *vfs);
+    if (!vfs) return NULL;
+    pthread_mutex_init(&vfs->mutex, NULL);
+    vfs->fs = fs;
+    snprintf(vfs->name, sizeof vfs->name, "pipit-%u", ++registry_made);
+    vfs->base = (sqlite3_vfs){
+        .iVersion = 2,
+        .szOsFile = sizeof(struct vfs_file),
+        .mxPathname = FS_PATH_MAX,
+        .zName = vfs->name,
+        .pAppData = vfs,
+        .xOpen = vfs_open,
+        .xDelete = vfs_delete,
+        .xAccess = vfs_access,
+        .xFullPathname = vfs_full_pathname,
+        .xRandomness = vfs_randomness,
+        .xSleep = vfs_sleep,
+        .xCurrentTime = vfs_current_time,
+        .xCurrentTimeInt64 = vfs_current_time_ms,
+        .xGetLastError = vfs_last_error,
+        /* No xDl*: loading extensions is off, and stays off. */
+    };
+    if (sodium_init() < 0 || sqlite3_vfs_register(&vfs->base, 0) != SQLITE_OK) {
+        pthread_mutex_destroy(&vfs->mutex);
+        free(vfs);
+        return NULL;
+    }
+    return vfs;
+}
+
+int vfs_ref(const struct fsio *fs, struct vfs **vfs_out)
+{
+    pthread_mutex_lock(&registry_mutex);
+    struct vfs *vfs = registry;
+    while (vfs && vfs->fs != fs) vfs = vfs->next;
+    if (!vfs) {
+        vfs = vfs_new(fs);
+        if (vfs) {
+            vfs->next = registry;
+            registry = vfs;
+        }
+    }
+    if (vfs) vfs->refs++;
+    pthread_mutex_unlock(&registry_mutex);
+    if (!vfs) return ERR_NOMEM;
+    *vfs_out = vfs;
+    return 0;
+}
+
+void vfs_unref(struct vfs *vfs)
+{
+    pthread_mutex_lock(&registry_mutex);
+    if (--vfs->refs == 0) {
+        assert(!vfs->nodes);
+        struct vfs **at = &registry;
+        while (*at != vfs) at = &(*at)->next;
+        *at = vfs->next;
+        sqlite3_vfs_unregister(&vfs->base);
+        pthread_mutex_destroy(&vfs->mutex);
+        free(vfs);
+    }
+    pthread_mutex_unlock(&registry_mutex);
+}
+
+const char *vfs_name(const struct vfs *vfs)
+{
+    return vfs->name;
+}
