@@ -6,8 +6,8 @@
  *    0    4  length of the whole record, this field included
  *    4    8  XXH3-64 of all bytes from 12 to the end
  *   12    1  format: RECORD_FORMAT
- *   13    1  kind: enum record_kind (proto/msg.h)
- *   14    2  flags: enum record_flags
+ *   13    1  kind: RECORD_KIND_MARKS or any other number the caller gave it
+ *   14    2  flags: the caller's
  *   16   16  partition: conversation id, or inbox id
  *   32    4  log
  *   36    8  record number in that log: 1, 2, 3, …
@@ -37,6 +37,9 @@ enum {
     RECORD_BYTES_MAX = 72 * 1024,
     /* Members whose moves one marks record holds: what one loop turn can fold for one conversation. */
     MARKS_PER_RECORD_MAX = 256,
+    /* The one kind storage must tell apart: its entry is an array of marks and it has no sequence of its own. All
+     * other kinds mean something only to the wire (proto/msg.h, KIND_MARKS there; a test holds the two together). */
+    RECORD_KIND_MARKS = 3,
 };
 
 struct record {
@@ -77,11 +80,14 @@ struct entry {
     struct bytes wake;
     struct bytes body;
     struct bytes envelopes;
-    /* KIND_MARKS only; entry_decode() points it at an array of its own inside `struct entry_room`. */
+    /* RECORD_KIND_MARKS only; entry_decode() points it at an array of its own inside `struct entry_room`. */
     const struct mark *marks;
     uint32_t mark_count;
 };
 struct entry_room { struct mark marks[MARKS_PER_RECORD_MAX]; };
+
+/* What record_write() would append, in bytes; above RECORD_BYTES_MAX when it never fits. */
+size_t record_bytes(const struct record *head, const struct entry *entry);
 
 /* Append the whole record to `to`, sealed under `key`. Header fields come from `head` (its `sealed` is not
  * looked at), the content from `entry`. Returns 0, ERR_TOO_BIG (over RECORD_BYTES_MAX) or buf's error. */
@@ -93,8 +99,11 @@ int record_write(const struct record *head, const struct entry *entry,
  * bounds), ERR_NEWER (format). */
 int record_parse(struct bytes in, struct record *out, size_t *len_out);
 
+/* The same for bytes that passed record_parse() or came from record_write() before: nothing is checked again. */
+void record_peek(const uint8_t *at, struct record *out, size_t *len_out);
+
 /* Open the sealed part. `whole` are the record's bytes as parsed. The plain bytes go to `room_bytes` (cleared
- * first), *out points into it and into `marks_room` (may be NULL unless the kind is KIND_MARKS).
+ * first), *out points into it and into `marks_room` (may be NULL unless the kind is RECORD_KIND_MARKS).
  * Returns 0, ERR_CORRUPT (tag or content wrong), ERR_NEWER or ERR_NOMEM. */
 int record_open(struct bytes whole, const struct record *record, const uint8_t key[static RECORD_KEY_BYTES],
                 struct buf *room_bytes, struct entry_room *marks_room, struct entry *out);
