@@ -24,15 +24,15 @@ proto/(codec.*|mpack)\.c            msgpack\.h
 proto/account\.c                    jansson\.h|sodium.*
 proto/(id\.c|e2ee/.*)               sodium.*
 proto/e2ee/.*                       openssl/.*
-storage/.*                          xxhash\.h|sodium.*|uthash\.h
+storage/.*                          xxhash\.h|sodium.*|(uthash|utlist)\.h
 storage/(facts.*|db|vault|vfs)\.[ch] sqlite3\.h
-server/.*                           uv\.h|uthash\.h|sodium.*
+server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
 server/net/(ws|tls)\.c              openssl/.*
 server/config\.c                    ini\.h
 server/admin\.c                     jansson\.h
-tools/.*                            jansson\.h|sodium.*|uthash\.h
+tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|editline/readline\.h
 '
 leaf='proto/(err|bytes|id|limits)\.h'
