@@ -29,7 +29,7 @@ storage/(facts.*|db|vault|vfs)\.[ch] sqlite3\.h
 server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
-server/net/(ws|tls)\.c              openssl/.*
+server/net/(wskey|tls)\.c              openssl/.*
 server/config\.c                    ini\.h
 server/admin\.c                     jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
@@ -37,7 +37,7 @@ tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedi
 '
 leaf='proto/(err|bytes|id|limits)\.h'
 c='(assert|ctype|errno|inttypes|limits|math|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings)\.h'
-posix='(dirent|fcntl|getopt|locale|poll|pthread|sched|signal|termios|time|unistd|wchar)\.h|sys/(eventfd|epoll|file|ioctl|mman|prctl|random|resource|stat|statvfs|syscall|time|types|uio|wait)\.h|linux/.*'
+posix='(dirent|fcntl|getopt|locale|poll|pthread|sched|signal|termios|time|unistd|wchar)\.h|sys/(eventfd|epoll|file|ioctl|mman|prctl|queue|random|resource|stat|statvfs|syscall|time|types|uio|wait)\.h|linux/.*'
 sockets='(netdb|ifaddrs)\.h|sys/(socket|un)\.h|(netinet|arpa|net)/.*'
 
 # The names above, put in where the table has them.
