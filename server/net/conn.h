@@ -16,6 +16,7 @@
 #define PIPIT_NET_CONN_H
 
 #include "server/core/core.h"
+#include "server/net/http.h"
 
 enum {
     CONN_READ_BYTES = 64 * 1024,      /* the shard's one read buffer, lent to whichever connection reads */
@@ -26,8 +27,6 @@ enum {
     CONN_HTTP_MS = 20000,             /* a request must be whole within this time: a phone on 2G, not a slowloris */
     CONN_KEEPALIVE_MS = 30000,
     CONN_IOV_MAX = 64,                /* frames in one writev */
-    HTTP_HEAD_BYTES_MAX = 8192,
-    HTTP_BODY_BYTES_MAX = 16 * 1024,
 };
 
 struct conn;

@@ -1,0 +1,157 @@
+/* sock.c - the libuv handle of one connection.
+ *
+ * It knows how to read into the shard's one buffer, write, and close; what bytes mean is conn.c's. The handle belongs to
+ * its loop for life: a connection that moves leaves it behind and gets a new one over there. */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/net/inside.h"
+
+static int err_of_uv(int status)
+{
+    switch (status) {
+    case UV_EOF:        return ERR_END;
+    case UV_EPIPE:
+    case UV_ECONNRESET: return ERR_PEER;
+    case UV_ENOMEM:     return ERR_NOMEM;
+    default:            return ERR_IO;
+    }
+}
+
+static int sock_fd(const struct sock *s)
+{
+    uv_os_fd_t fd = -1;
+    (void)uv_fileno((const uv_handle_t *)&s->tcp, &fd);
+    return fd;
+}
+
+struct sock *sock_new(struct net *net)
+{
+    struct sock *s = malloc(sizeof *s);
+    if (!s) return NULL;
+    s->conn = NULL;
+    s->net = net;
+    s->reading = false;
+    int err = uv_tcp_init(&net->shard->loop, &s->tcp);      /* makes no descriptor, so it cannot fail */
+    assert(err == 0);
+    s->tcp.data = s;
+    net->socks++;
+    return s;
+}
+
+int sock_open(struct sock *s, int fd)
+{
+    return uv_tcp_open(&s->tcp, fd) == 0 ? 0 : ERR_IO;
+}
+
+static void sock_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct sock *s = handle->data;
+    (void)suggested;
+    *buf = uv_buf_init((char *)s->net->read_buf, CONN_READ_BYTES);
+}
+
+static void sock_on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+    struct sock *s = stream->data;
+    if (nread > 0) {
+        conn_on_input(s->conn, bytes_of(buf->base, (size_t)nread));
+    } else if (nread < 0) {                                  /* 0 is libuv's "try again" */
+        s->reading = false;                                  /* libuv has stopped by itself */
+        conn_on_read_end(s->conn, err_of_uv((int)nread));
+    }
+}
+
+void sock_read(struct sock *s, bool on)
+{
+    if (s->reading == on) return;
+    s->reading = on;
+    if (!on) {
+        uv_read_stop((uv_stream_t *)&s->tcp);
+    } else if (uv_read_start((uv_stream_t *)&s->tcp, sock_on_alloc, sock_on_read) != 0) {
+        s->reading = false;
+        conn_on_read_end(s->conn, ERR_IO);
+    }
+}
+
+ssize_t sock_try_write(struct sock *s, const uv_buf_t *bufs, unsigned count)
+{
+    int n = uv_try_write((uv_stream_t *)&s->tcp, bufs, count);
+    STAT_ADD(&s->net->shard->stats, writes, 1);
+    if (n >= 0) return n;
+    return n == UV_EAGAIN ? 0 : err_of_uv(n);
+}
+
+static void sock_on_written(uv_write_t *req, int status)
+{
+    struct sock *s = req->handle->data;
+    free(req);
+    conn_on_written(s->conn, status == 0 ? 0 : err_of_uv(status));
+}
+
+int sock_write(struct sock *s, const uv_buf_t *bufs, unsigned count)
+{
+    uv_write_t *req = malloc(sizeof *req);
+    if (!req) return ERR_NOMEM;
+    int err = uv_write(req, (uv_stream_t *)&s->tcp, bufs, count, sock_on_written);
+    STAT_ADD(&s->net->shard->stats, writes, 1);
+    if (err == 0) return 0;
+    free(req);
+    return err_of_uv(err);
+}
+
+void sock_shutdown(struct sock *s)
+{
+    /* uv_shutdown() would want a request to wait for writes, and there are none. An error means that the peer has
+     * gone, which reading will tell. */
+    (void)shutdown(sock_fd(s), SHUT_WR);
+}
+
+int sock_dup(struct sock *s)
+{
+    return fcntl(sock_fd(s), F_DUPFD_CLOEXEC, 0);
+}
+
+static void sock_on_closed(uv_handle_t *handle)
+{
+    struct sock *s = handle->data;
+    struct conn *c = s->conn;
+    s->net->socks--;
+    free(s);
+    if (c) conn_on_sock_closed(c);
+}
+
+void sock_close(struct sock *s)
+{
+    s->reading = false;
+    uv_close((uv_handle_t *)&s->tcp, sock_on_closed);
+}
+
+void sock_peer(struct sock *s, char out[static PEER_TEXT], bool *loopback_out)
+{
+    struct sockaddr_storage a;
+    int len = sizeof a;
+    strcpy(out, "?");
+    *loopback_out = false;
+    if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&a, &len) != 0) return;     /* already gone */
+    if (a.ss_family == AF_INET) {
+        const struct in_addr *v4 = &((const struct sockaddr_in *)&a)->sin_addr;
+        inet_ntop(AF_INET, v4, out, PEER_TEXT);
+        *loopback_out = ntohl(v4->s_addr) >> 24 == 127;
+    } else if (a.ss_family == AF_INET6) {
+        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)&a)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(v6)) {              /* a v4 peer of a [::] listener is the same peer */
+            inet_ntop(AF_INET, v6->s6_addr + 12, out, PEER_TEXT);
+            *loopback_out = v6->s6_addr[12] == 127;
+        } else {
+            inet_ntop(AF_INET6, v6, out, PEER_TEXT);
+            *loopback_out = IN6_IS_ADDR_LOOPBACK(v6);
+        }
+    }
+}
