@@ -87,6 +87,17 @@ static void on_frame_chunk(wslay_event_context_ptr wslay, const struct wslay_eve
     if (ws->message.err) ws_stop(ws, ws->message.err);
 }
 
+/* Wslay takes half a code for none, and looks at a reason only where it came in one piece with its code. */
+static void ws_on_close(struct ws *ws, struct bytes payload, uint16_t code)
+{
+    if (payload.len == 1 || (payload.len > 2 && !bytes_is_utf8(bytes_of(payload.at + 2, payload.len - 2)))) {
+        ws_stop(ws, ERR_MALFORMED);
+        return;
+    }
+    ws_stop(ws, ERR_PEER);
+    ws->events->on_close(ws->arg, code);
+}
+
 static void on_msg(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *msg, void *user)
 {
     struct ws *ws = user;
@@ -105,8 +116,7 @@ static void on_msg(wslay_event_context_ptr wslay, const struct wslay_event_on_ms
         ws->events->on_ping(ws->arg, bytes_of(msg->msg, msg->msg_length));
         break;
     case WSLAY_CONNECTION_CLOSE:
-        ws_stop(ws, ERR_PEER);
-        ws->events->on_close(ws->arg, msg->status_code);
+        ws_on_close(ws, bytes_of(msg->msg, msg->msg_length), msg->status_code);
         break;
     default:                             /* a pong: that bytes came is all there is to know */
         break;
