@@ -15,15 +15,24 @@
  *  1. Live, not passed: left to the scan. While a slice of the scan is being read, its rows may be older than the live
  *     message: then the conversation goes into the set, or, with no room, the slice is read again.
  *  2. Live, pushed: at or below the last sequence the window holds for it: dropped. Else written when the window has
- *     room and the socket took the last frame; else the conversation enters the set, dirty.
+ *     room and the socket took the last frame; else the conversation enters the set, dirty. No room in the set: the
+ *     scan goes back to its beginning, and a slice being read is read again.
  *  3. Live, in the set: dirty again.
- *  4. Fetches go round-robin over the set, direct conversations first, one page in hand at a time for the session. A
- *     fetch clears the dirty bits and starts after the last sequence the window holds, else after the device's
- *     delivered cursor (the home knows it).
+ *  4. Fetches go round-robin over the set, direct conversations first, one page in hand at a time for the session, and
+ *     only while half the window is free and the socket took the last frame: a page in hand is memory that others
+ *     wait for. A fetch clears the dirty bits. It starts after the last sequence known to be written to this session
+ *     (the window's when the conversation entered the set, then that of its pages), else after the device's delivered
+ *     cursor (the home knows it). The cursor may lag behind what was acknowledged here: then a few records are
+ *     repeated, and the device acknowledges them again.
  *  5. A page is written as window and socket allow. When it is written to its end, had reached the committed end, and
- *     the bit is still clear, the conversation leaves the set: pushed from then on.
- *  6. Cursor news that cannot be written now sets a second dirty bit; a fetch brings the current cursors.
+ *     the bits are still clear, the conversation leaves the set: pushed from then on.
+ *  6. Cursor news are handled as a message that takes no place in the window and has no sequence: not passed, left to
+ *     the scan; pushed, written or into the set; in the set, they set a second dirty bit, and a fetch brings the
+ *     current cursors. A page may bring older ones than a RECEIPT written before it: cursors only go forward.
  *  7. Synced once: when the scan has ended and the set is empty.
+ *  8. Out of memory is the same as no room, and never loses anything.
+ * A session's own send needs nothing: the device has ACCEPTED, and a device takes a sequence it was ACCEPTED for as
+ * received. That holds for a send of this very session only; to another session of the device it is a message.
  * Thread: the session's shard. */
 #ifndef PIPIT_CHAT_BEHIND_H
 #define PIPIT_CHAT_BEHIND_H
@@ -35,8 +44,11 @@
 #include "server/core/frame.h"
 
 enum {
-    /* Conversations one session may be caught up in at once. Each costs about 64 bytes; a slice of the scan fills it. */
+    /* Conversations one session may be caught up in at once. Each costs 32 bytes; a slice of the scan fills it. */
     BEHIND_SET_MAX = 32,
+    /* Places that must be free before a slice is asked for: each row that finds none is read again. Not all of them,
+     * since conversations that never fall quiet may hold some for long. */
+    SCAN_ROOM_MIN = 8,
     SCAN_SLICE_ROWS = 64,
 };
 
@@ -79,15 +91,19 @@ struct scan_row_now {             /* one row of a slice, with the head as its ho
 
 enum live {
     LIVE_FRAME,                   /* a message with its frame */
-    LIVE_OWN,                     /* this session's own send: it has its ACCEPTED, nothing is written */
+    LIVE_OWN,                     /* this session's own send: it was told ACCEPTED, nothing is written */
     LIVE_NEWS,                    /* there is a message, without its frame: fan-out had no room to keep it */
 };
+
+struct behind_limits { uint32_t set_max, scan_room_min, window_messages_max, window_bytes_max; };
 
 struct behind;                    /* under 200 bytes while nothing is behind and nothing unacknowledged */
 
 /* NULL: out of memory. Nothing happens before behind_start(): the session is registered for live messages first. */
 struct behind *behind_new(const struct behind_ops *ops, void *arg);
-void behind_free(struct behind *b);
+/* The same with other limits, none 0, for tests that want to reach them. */
+struct behind *behind_new_with_limits(const struct behind_ops *ops, void *arg, struct behind_limits limits);
+void behind_free(struct behind *b);                                                  /* NULL allowed */
 void behind_start(struct behind *b);
 
 void behind_on_live(struct behind *b, const struct conv_id *conv, uint8_t type, uint64_t seq, enum live what,
@@ -101,10 +117,14 @@ void behind_on_page(struct behind *b, struct page *page);                       
  * at the next behind_step(). */
 void behind_on_fetch_failed(struct behind *b, const struct conv_id *conv, bool gone);
 void behind_on_drained(struct behind *b);
-/* Go on with whatever can go on. Returns true while an op answered "not now": the owner calls again later. */
+/* The memory of the page in hand is wanted elsewhere: what is left of it is fetched again when there is room to write
+ * it. False: there was none. */
+bool behind_drop_page(struct behind *b);
+/* The events above go on by themselves as far as they can. What an op answered "not now" to, what failed and what
+ * found no memory waits for this call. Returns true while something does: the owner calls again later. */
 bool behind_step(struct behind *b);
 
-struct behind_view { uint32_t set, window_messages, window_bytes; bool scanning, synced, page; };
+struct behind_view { uint32_t set, window_messages, window_bytes; bool scanning, synced, page, waits; };
 void behind_look(const struct behind *b, struct behind_view *out);                   /* status and tests */
 
 #endif
