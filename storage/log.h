@@ -25,7 +25,9 @@ enum {
     BATCH_BYTES_MAX = 1024 * 1024,              /* one turn's appends; a disk writes it in a few ms */
     BATCH_RECORDS_MAX = 8192,
     LOGS_MAX = 256,                             /* shards, ever, in one data folder */
+    SEGMENT_NAME_BYTES = 32,                    /* "LLLL-NNNNNNNNNNNNNNNN.seg", with room */
 };
+#define SEGMENT_BYTES_MAX (UINT64_C(2) << 30)   /* offsets are kept in 32 bits; the last batch may go above */
 
 struct logs;
 struct log;
@@ -35,10 +37,11 @@ struct segment;
 struct position { uint32_t log; uint64_t number; };
 
 struct logs_opening {
-    uint64_t segment_bytes;                     /* 0: SEGMENT_BYTES_DEFAULT */
-    /* How far facts cover a log: its records up to this number are not replayed. */
+    uint64_t segment_bytes;                     /* 0: SEGMENT_BYTES_DEFAULT; at most SEGMENT_BYTES_MAX */
+    /* How far facts cover a log: its records up to this number are not replayed. NULL: 0 for all. */
     uint64_t (*flushed)(void *arg, uint32_t log);
-    /* Each record above it, in order within its log, before logs_open() returns. Non-zero stops the opening. */
+    /* Each record above it, in order within its log, before logs_open() returns. Non-zero stops the opening. What it
+     * is given is on disk and will be found at every later start: it may be flushed at once. May be NULL. */
     int (*replay)(void *arg, const struct record *record, struct bytes whole);
     void *arg;
     uint64_t now_ms;
@@ -66,7 +69,8 @@ int logs_log(struct logs *logs, uint32_t number, struct log **log_out);
 void log_close(struct log *log);                /* asserts that no batch is in flight */
 
 /* Copy one record to the end of the open batch, sealed under `key`. head->log and head->number are set here;
- * *pos_out (may be NULL) tells them.
+ * *pos_out (may be NULL) tells them. In a partition, sequences must rise from record to record, and the places of
+ * marks must not fall: the index is built on it, and log_done() asserts it.
  * Returns 0, ERR_TOO_BIG (never fits a record), ERR_FULL (the open batch is full: again after the next
  * log_done), ERR_READ_ONLY. Touches no file. Thread: the log's shard. */
 int log_append(struct log *log, const struct record *head, const struct entry *entry,
@@ -96,7 +100,8 @@ struct place {
 enum find_what { FIND_RECORDS, FIND_MARKS };
 /* Up to `max` places of the partition, of records (all kinds with a sequence) with from <= seq <= to in rising
  * order of sequence; of marks in rising order of (place, record number). `newest` picks from the end of the
- * range (still given in rising order). Searches memory only. Every place given must be place_unref()ed.
+ * range (still given in rising order). Searches memory only. Every place given must be place_unref()ed. A sequence is
+ * given once, whatever the segments hold.
  * Returns how many. Thread: the log's shard, for partitions it is home of. */
 size_t log_find(struct log *log, const struct conv_id *partition, enum find_what what, uint64_t from,
                 uint64_t to, bool newest, size_t max, struct place *places_out);
@@ -107,7 +112,7 @@ int place_read(const struct place *place, struct buf *to, struct record *out);
 
 /* Walk one segment file, for tools: `each` gets every record with its offset and batch number.
  * Returns 0, ERR_TORN (stopped at *offset_out), ERR_CORRUPT, ERR_NEWER, ERR_IO, or each()'s non-zero answer. */
-struct segment_head { uint32_t log; uint64_t first_number; uint64_t made_ms; };
+struct segment_head { uint32_t log; uint64_t first_number, first_batch, made_ms; };
 typedef int segment_record_fn(void *arg, uint64_t offset, uint64_t batch, const struct record *record,
                               struct bytes whole);
 int segment_walk(const struct fsio *fs, const char *path, struct segment_head *head_out,

@@ -1,0 +1,241 @@
+/* log.c - appending: batches filled by a shard, written by its committer, made findable by the shard again.
+ *
+ *      shard                          committer
+ *      log_append → open batch
+ *      log_take   ───── batch ─────→  batch_sync: header and records in one write, one sync
+ *      log_append → the other batch
+ *      log_done   ←──── batch ──────
+ *
+ * A batch, and with it the log's writing end (struct log_writer), belongs to whoever holds the batch. The two threads
+ * hand it over through whatever they talk by, which orders their memory; there is no lock and no atomic here but the
+ * segments' reference counts.
+ *
+ * A full segment is left at the beginning of the next batch, not at the end of the last: that batch alone waits the
+ * few milliseconds, and no empty file is made for a log that has nothing to say. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "proto/err.h"
+#include "storage/logs.h"
+
+/* Memory for what is durable already. There is no way back from here and none forward without it: crashing and
+ * recovering from the log is the one clean answer. */
+static void *must_grow(void *array, size_t count, size_t each)
+{
+    void *at = realloc(array, count * each);
+    assert(at);
+    return at;
+}
+
+/* Take a new segment into the list, and its reference with it. */
+static void log_adopt(struct log *log, struct segment *segment)
+{
+    if (log->segment_count == log->segment_cap) {
+        log->segment_cap = log->segment_cap ? 2 * log->segment_cap : 4;
+        log->segments = must_grow(log->segments, log->segment_cap, sizeof *log->segments);
+        log->ranges = must_grow(log->ranges, log->logs->segment_count + log->segment_cap, sizeof *log->ranges);
+    }
+    /* The one before is closed. Packing 64 MiB of small records copies 5 MiB: about a millisecond, once. */
+    if (log->segment_count > 0)
+        index_pack(&log->segments[log->segment_count - 1]->index);
+    log->segments[log->segment_count++] = segment;
+}
+
+int logs_log(struct logs *logs, uint32_t number, struct log **log_out)
+{
+    assert(number < LOGS_MAX && !logs->ends[number].in_use);
+    struct log *log = calloc(1, sizeof *log);
+    if (!log)
+        return ERR_NOMEM;
+    struct log_end *end = &logs->ends[number];
+    log->logs = logs;
+    log->number = number;
+    log->committed = log->appended = end->number;
+    log->writer.next_batch = end->batch + 1;
+    int err = batch_init(&log->batches[0], log);
+    if (!err)
+        err = batch_init(&log->batches[1], log);
+    if (err)
+        goto fail;
+    log->open = &log->batches[0];
+    struct segment_head head = {
+        .log = number, .first_number = end->number + 1, .first_batch = end->batch + 1, .made_ms = logs->now_ms,
+    };
+    err = segment_create(logs->fs, logs->dir, &head, &log->writer.segment);
+    if (err)
+        goto fail;
+    log->writer.end = SEGMENT_HEADER_BYTES;
+    log_adopt(log, log->writer.segment);
+    end->in_use = true;
+    *log_out = log;
+    return 0;
+fail:
+    batch_fini(&log->batches[1]);
+    batch_fini(&log->batches[0]);
+    free(log);
+    return err;
+}
+
+void log_close(struct log *log)
+{
+    if (!log)
+        return;
+    assert(!log->in_flight);
+    for (size_t i = 0; i < log->segment_count; i++)
+        segment_unref(log->segments[i]);
+    free(log->segments);
+    free(log->ranges);
+    batch_fini(&log->batches[0]);
+    batch_fini(&log->batches[1]);
+    log->logs->ends[log->number].in_use = false;
+    free(log);
+}
+
+/* ---- the shard's side ---- */
+
+int log_append(struct log *log, const struct record *head, const struct entry *entry,
+               const uint8_t key[static RECORD_KEY_BYTES], struct position *pos_out)
+{
+    if (log->read_only)
+        return ERR_READ_ONLY;
+    struct record numbered = *head;
+    numbered.log = log->number;
+    numbered.number = log->appended + 1;
+    int err = batch_add(log->open, &numbered, entry, key);
+    if (err)
+        return err;
+    log->appended++;
+    if (pos_out)
+        *pos_out = (struct position){ log->number, log->appended };
+    return 0;
+}
+
+struct batch *log_take(struct log *log)
+{
+    if (log->in_flight || !log->open->records)
+        return NULL;
+    log->in_flight = log->open;
+    log->open = &log->batches[log->open == &log->batches[0]];
+    return log->in_flight;
+}
+
+/* Everything in the batch is on disk: it may be found. */
+static void log_index(struct log *log, const struct batch *batch)
+{
+    struct bytes payload = batch_payload(batch);
+    uint64_t at = batch->offset + BATCH_HEADER_BYTES;
+    for (size_t done = 0, len; done < payload.len; done += len) {
+        struct record record;
+        record_peek(payload.at + done, &record, &len);
+        int err = segment_add(batch->segment, &record, at + done, len);
+        assert(!err);                    /* memory (see must_grow), or sequences that did not rise */
+        log->committed = record.number;
+    }
+    batch->segment->bytes = at + payload.len;
+}
+
+void log_done(struct log *log, struct batch *batch, int err)
+{
+    assert(batch && batch == log->in_flight);
+    log->in_flight = NULL;
+    if (log->writer.segment != log->segments[log->segment_count - 1])
+        log_adopt(log, log->writer.segment);
+    if (!err) {
+        log_index(log, batch);
+    } else {
+        /* The open batch was numbered behind the one that failed. */
+        log->appended = log->committed;
+        batch_clear(log->open);
+        if (err != ERR_NO_SPACE)
+            log->read_only = true;
+    }
+    batch_clear(batch);
+}
+
+int log_commit(struct log *log)
+{
+    struct batch *batch = log_take(log);
+    if (!batch)
+        return 0;
+    int err = batch_sync(batch);
+    log_done(log, batch, err);
+    return err;
+}
+
+uint64_t log_committed(const struct log *log) { return log->committed; }
+uint64_t log_appended(const struct log *log) { return log->appended; }
+bool log_is_read_only(const struct log *log) { return log->read_only; }
+bool log_is_busy(const struct log *log) { return log->in_flight || log->open->records > 0; }
+
+/* ---- the committer's side ---- */
+
+/* A new segment for this batch. Storage reads no clock: when its first message was made is the time that tells people
+ * most. */
+static int writer_roll(struct log_writer *writer, const struct logs *logs, const struct record *first)
+{
+    uint64_t made_ms = msg_id_ms(&first->id);
+    if (made_ms < writer->segment->head.made_ms)
+        made_ms = writer->segment->head.made_ms;
+    struct segment_head head = {
+        .log = first->log, .first_number = first->number, .first_batch = writer->next_batch, .made_ms = made_ms,
+    };
+    struct segment *segment;
+    int err = segment_create(logs->fs, logs->dir, &head, &segment);
+    if (err)
+        return err;
+    writer->segment = segment;           /* the one before stays in the shard's list */
+    writer->end = SEGMENT_HEADER_BYTES;
+    return 0;
+}
+
+/* The disk is full: leave no trace of the batch. */
+static int writer_undo(struct log_writer *writer, const struct fsio *fs)
+{
+    int err = fs->truncate(fs->self, writer->segment->file, writer->end);
+    if (!err)
+        err = fs->sync(fs->self, writer->segment->file);
+    return err ? ERR_IO : ERR_NO_SPACE;
+}
+
+static int writer_write(struct log_writer *writer, const struct fsio *fs, struct batch *batch)
+{
+    struct segment *segment = writer->segment;
+    batch_seal(batch, writer->next_batch, segment->seed);
+    struct iovec whole = { batch->bytes.at, batch->bytes.len };
+    int err = fs->pwritev(fs->self, segment->file, &whole, 1, writer->end);
+    if (err == ERR_NO_SPACE)
+        return writer_undo(writer, fs);
+    if (err)
+        return ERR_IO;
+    /* Whatever a sync fails with, even a full disk: which of these pages reached it nobody can tell, and a second
+     * sync would not say so. */
+    if (fs->sync(fs->self, segment->file))
+        return ERR_IO;
+    batch->segment = segment;
+    batch->offset = writer->end;
+    writer->end += batch->bytes.len;
+    writer->next_batch++;
+    return 0;
+}
+
+int batch_sync(struct batch *batch)
+{
+    const struct logs *logs = batch->log->logs;
+    struct log_writer *writer = &batch->log->writer;
+    if (writer->failed)
+        return ERR_IO;
+    int err = 0;
+    if (writer->end >= logs->segment_bytes && writer->end > SEGMENT_HEADER_BYTES) {
+        struct record first;
+        size_t len;
+        record_peek(batch_payload(batch).at, &first, &len);
+        err = writer_roll(writer, logs, &first);
+    }
+    if (!err)
+        err = writer_write(writer, logs->fs, batch);
+    if (err && err != ERR_NO_SPACE) {
+        err = ERR_IO;
+        writer->failed = true;
+    }
+    return err;
+}
