@@ -33,6 +33,8 @@
     X(batch_records,      COUNT, "records in them")                                      \
     X(commit_us,          COUNT, "microseconds from take to synced, all batches")        \
     X(commit_us_max,      GAUGE, "the longest of them")                                  \
+    X(log_end,            GAUGE, "last durable record number of the shard's log")       \
+    X(read_only,          GAUGE, "1 when the log or the facts cannot be written")        \
     X(convs_hot,          GAUGE, "conversations in memory")                              \
     X(heartbeats_missed,  COUNT, "sessions closed because nothing was heard")            \
     X(slow_closed,        COUNT, "connections closed because they do not read")

@@ -11,15 +11,21 @@
 
 enum { WHEEL_SLOTS = 512, WHEEL_TICK_MS = 64 };
 
+struct clock;
 struct timeout {
     struct timeout *next, **link;        /* link NULL: not set */
-    uint64_t due_ms;
+    uint64_t due_ms;                     /* already rounded up to a tick */
     void (*fire)(struct timeout *t);     /* t is no longer set when this runs; it may be set again in it */
 };
 struct wheel {
     struct timeout *slot[WHEEL_SLOTS];
     uint64_t now_ms;                     /* up to which all has fired */
-    uint32_t count;
+    uint32_t count;                      /* set */
+    uint64_t used[WHEEL_SLOTS / 64];     /* bit set: something is in that slot */
+    struct timeout *due, **due_end;      /* found due, not fired yet */
+    /* Where wheel_set() reads the time from. NULL: time stands still between two runs. A shard needs it: what is
+     * set from a callback would otherwise count from before the sleep, and fire early by its length. */
+    const struct clock *clock;
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_ms);
@@ -28,7 +34,8 @@ void wheel_cancel(struct wheel *wheel, struct timeout *t);                   /* 
 bool timeout_is_set(const struct timeout *t);
 /* Fire all that is due at now_ms, at most `max` of them; false: some are left for the next turn. */
 bool wheel_run(struct wheel *wheel, uint64_t now_ms, uint32_t max);
-/* ms until the loop must look again; UINT64_MAX: nothing is set. */
+/* ms after now_ms at which the loop must look again; UINT64_MAX: nothing is set. Never too late; it may be too early
+ * (at most once a round) when what is next is more than a round away. */
 uint64_t wheel_next_ms(const struct wheel *wheel);
 
 #endif

@@ -29,7 +29,9 @@ struct work {
 struct worker_config {
     const char *name;                                    /* thread name, at most 11 characters */
     uint32_t threads;                                    /* 1.. */
-    uint32_t queue_max;                                  /* works queued or running, all shards together */
+    /* Works queued, running or on their way back, all shards together. Each thread has a ring of as many places
+     * to every shard, so that bringing one back never fails: small where one batch is out at a time. */
+    uint32_t queue_max;
     /* Per thread, on that thread: may be NULL. context_open returns 0 or ERR_*, which worker_start returns. */
     int (*context_open)(void *arg, void **context_out);
     void (*context_close)(void *context);
@@ -39,13 +41,18 @@ struct worker_config {
     void (*run_all)(struct work *list, void *context);
 };
 
+/* Main, after house_init() and before house_start(): registers with the house. 0 or ERR_NOMEM. */
 int worker_new(struct house *house, const struct worker_config *config, struct worker **worker_out);
-int worker_start(struct worker *worker);                 /* main, before shards run */
+int worker_start(struct worker *worker);                 /* main, before shards run; 0, ERR_NOMEM or context_open's */
 /* Shard thread. False: queue_max reached; the work stays the caller's. */
 bool worker_submit(struct worker *worker, struct shard *shard, struct work *work);
-/* Finish what is queued, end the threads, join. Main, while shards still drain their pipes. */
+/* Finish what is queued, end the threads, join. Main. Usually after house_join(), when all has come back; if works are
+ * still out, their shards must drain afterwards. Harmless when not started, or twice. */
 void worker_stop(struct worker *worker);
-void worker_free(struct worker *worker);
-uint32_t worker_queued(const struct worker *worker);     /* any thread, may be stale */
+void worker_free(struct worker *worker);                 /* stops; asserts that no work is out. NULL is allowed */
+uint32_t worker_queued(const struct worker *worker);     /* as counted against queue_max; any thread, may be stale */
+/* For shard.c: call done() of the works that came back to `shard`, from all workers of its house, at most
+ * DRAIN_PARCELS_MAX from each thread. False: more are left. Shard thread. */
+bool workers_drain(struct house *house, struct shard *shard);
 
 #endif

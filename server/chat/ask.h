@@ -1,0 +1,67 @@
+/* ask.h - what a session's shard asks the home of a conversation, and the answer: one object both ways.
+ *
+ * It is made on the session's shard, travels as PARCEL_ASK under a credit, waits at the home as long as it must (for
+ * a conversation to be loaded, for a batch to be synced, for a page to be read) and comes back as PARCEL_ANSWERED.
+ * Whoever holds the pointer owns it; the session it belongs to is held (session_hold) until it is back. */
+#ifndef PIPIT_CHAT_ASK_H
+#define PIPIT_CHAT_ASK_H
+
+#include "proto/proto.h"
+#include "server/chat/behind.h"
+#include "storage/storage.h"
+
+enum ask_kind { ASK_SEND, ASK_CURSOR, ASK_FETCH, ASK_HEADS, ASK_HISTORY, ASK_INFO };
+
+/* One conversation of a scan slice, as the home knows it. */
+struct head_row {
+    struct scan_row row;          /* from the snapshot; the home overwrites it when it knows better */
+    uint16_t home;
+};
+
+struct scan;                      /* chat/catchup.c */
+
+struct ask {
+    struct ask *next;             /* of whatever list it waits in */
+    uint8_t kind;
+    bool has_ref;
+    bool may_create;              /* SEND to a user: make the direct conversation when there is none */
+    uint16_t origin;              /* shard of the session */
+    int err;                      /* the answer: 0 or ERR_* … */
+    const char *why;              /* … and a constant clause, or NULL */
+    uint64_t ref;
+    struct session *session;      /* held; only the origin looks into it */
+    struct user_id user;          /* who asks */
+    struct device_id device;
+    struct conv_id conv;
+    struct user_id peer;          /* may_create: the other member */
+    union {
+        struct {
+            uint64_t client_seq, settled, expire_s;
+            uint64_t seq;                         /* answer */
+            struct msg_id id;                     /* answer */
+        } send;
+        struct { uint64_t delivered, read; } cursor;          /* sequences; 0: not moved */
+        struct {
+            bool have_after, cursors;
+            uint64_t after;
+            uint64_t since_ms;                    /* where a device without a cursor begins */
+            struct page *page;                    /* answer */
+        } fetch;
+        struct {
+            struct scan *scan;                    /* opaque at the home */
+            uint32_t count;
+            struct head_row **rows;               /* those whose home is asked */
+            uint64_t flushed;                     /* record number of the home's log in the snapshot */
+        } heads;
+        struct { uint64_t before, after, limit; struct frame *frame; } history;
+        struct { uint64_t seq; struct frame *frame; } info;
+    } u;
+    uint32_t body_len;
+    uint8_t body[];               /* SEND */
+};
+
+struct ask *ask_new(enum ask_kind kind, struct bytes body);     /* zeroed; NULL: out of memory */
+void ask_free(struct ask *ask);                                 /* with what its answer holds */
+static inline struct bytes ask_body(const struct ask *a) { return (struct bytes){ a->body, a->body_len }; }
+
+#endif

@@ -1,0 +1,69 @@
+/* chat.h - the face of server/chat: users, sessions, conversations, receipts of one shard.
+ *
+ * Each shard has one struct chat, touched by its thread alone. It plays two parts that meet only through parcels:
+ *   user's side   sessions of the users that live here: session.c, on_*.c, behind.c, catchup.c
+ *   home's side   conversations that live here: conv.c, commit.c, fanout.c, receipts.c, reading.c, flush.c
+ * A session never looks into a conversation, even when both live on the same shard. */
+#ifndef PIPIT_CHAT_CHAT_H
+#define PIPIT_CHAT_CHAT_H
+
+#include "proto/proto.h"
+#include "server/core/core.h"
+#include "server/net/net.h"
+#include "storage/storage.h"
+
+/* Argon2id, as libsodium counts: passes and bytes. */
+struct password_cost { unsigned long long ops; size_t memory_bytes; };
+
+/* What all shards share: set by server.c before they start, never changed while they run. */
+struct chat_config {
+    struct store *store;
+    struct worker *facts;                    /* the facts thread: runs clerk_run_all() */
+    struct worker *jobs;                     /* reads: facts, keys, log; context is a struct job_reader */
+    struct worker *hashing;                  /* passwords */
+    struct worker *committer[SHARDS_MAX];    /* one for each shard */
+    uint64_t heartbeat_ms;
+    struct password_cost password_cost;
+    uint32_t convs_hot_max;                  /* per shard: conversations kept in memory */
+    const char *name;                        /* "pipitd 0.1.0" */
+};
+
+/* A job thread's own connections. */
+struct job_reader { struct facts *facts; struct vault *vault; };
+int reader_open(void *store, void **context_out);         /* worker_config.context_open; arg is the store */
+void reader_close(void *context);
+
+extern const struct conn_events chat_conn_events;
+
+int chat_open(struct shard *shard, const struct chat_config *config);     /* on its thread */
+void chat_on_parcel(struct shard *shard, const struct parcel *parcel);
+bool chat_slice(struct shard *shard);
+void chat_turn_end(struct shard *shard);
+/* GOODBYE to all sessions, then commit and flush what is left; chat_is_stopped() once all of it is durable. */
+void chat_stop(struct shard *shard);
+bool chat_is_stopped(const struct shard *shard);
+void chat_free(struct shard *shard);
+
+/* The facts thread: everything queued is one transaction on keys, then one on facts.
+ * `key` (may be NULL) runs inside the first, `rows` (may be NULL) inside the second, each of these in a savepoint. */
+struct clerk_work {
+    struct work work;
+    int (*key)(struct clerk_work *w, struct vault *vault);
+    int (*rows)(struct clerk_work *w, struct facts *facts);
+};
+void clerk_run_all(struct work *list, void *context);      /* worker_config.run_all */
+int clerk_open(void *store, void **context_out);           /* context_open: the store's writers */
+
+/* Account steps shared with the admin socket. account_hash_password() takes a tenth of a second and much memory: on a
+ * hashing thread. account_make_key() and account_add() are the two halves of a clerk_work: the key of the user's inbox,
+ * then the user and the inbox (ERR_EXISTS). */
+int account_hash_password(const char *password, const struct password_cost *cost, char out[static PASSWORD_HASH_MAX]);
+int account_make_key(struct vault *vault, const struct user_id *user, uint64_t now_ms);
+int account_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms);
+/* BLAKE2b-256: how tokens and invite codes are kept. */
+void account_secret_hash(struct bytes secret, uint8_t out[static SECRET_HASH_BYTES]);
+/* A new device of a user: random id and token; `row` is filled for facts_device_add(). */
+void account_new_device(const struct user_id *user, const char *name, uint64_t now_ms, struct device_row *row,
+                        uint8_t token_out[static TOKEN_BYTES]);
+
+#endif

@@ -1,0 +1,87 @@
+/* state.h - a shard's chat: every list and table it keeps. Only files of chat/ include it.
+ *
+ * All of it belongs to the shard's thread. Lists are utlist's; tables uthash's. */
+#ifndef PIPIT_CHAT_STATE_H
+#define PIPIT_CHAT_STATE_H
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "server/chat/ask.h"
+#include "server/chat/chat.h"
+#include "server/chat/conv.h"
+#include "server/chat/session.h"
+
+enum {
+    /* Pages being read or in hand, for all sessions of a shard: at 64 KiB each a bound of 16 MiB. */
+    PAGES_PER_SHARD_MAX = 256,
+    /* Frames that fan-out holds because a pipe is full. Above it members fall behind instead. */
+    FANOUT_BYTES_MAX = 8 * 1024 * 1024,
+    FANOUT_PARCELS_PER_TURN = 2048,
+    RECEIPT_PARCELS_PER_TURN = 2048,
+    FLUSH_EVERY_MS = 1000,
+    /* Rows waiting in memory while facts cannot be written; above it sends are refused until there is room. */
+    FOLD_ROWS_MAX = 200 * 1000,
+    /* What a worker's full queue or a full disk refused is tried again after this. */
+    RETRY_MS = 100,
+    STORAGE_RETRY_MS = 1000,
+};
+
+struct chat {
+    struct shard *shard;
+    const struct chat_config *config;
+    struct buf scratch;               /* encoding one frame */
+    bool stopping;
+    struct timeout retry;             /* anything that was refused "not now" is looked at again */
+
+    /* -- user's side -- */
+    struct user *users;               /* hash by name: only users with a session here */
+    struct session *sessions;         /* all of them */
+    struct session *waiting;          /* with asks that found no credit */
+    struct session *behind;           /* whose behind_step() was told "not now" */
+    struct parting *partings;         /* last words of closed sessions on their way to facts */
+    uint32_t pages_out;               /* fetches asked for and pages in hand */
+    struct http_task *tasks;          /* HTTP requests under way */
+
+    /* -- home's side -- */
+    struct log *log;
+    struct conv *convs;               /* hash by id */
+    struct conv *lru;                 /* ready ones, least recently used first */
+    struct conv *load_wait;           /* the job queue was full */
+    struct conv *marks;               /* with cursor moves not yet in a batch */
+    struct conv *fanout;              /* with committed messages to hand out, round-robin */
+    struct conv *receipts;            /* with durable moves to tell */
+    size_t fanout_bytes;
+    uint64_t evicted_through;         /* facts flushed up to here know all that was let go */
+    struct ask *full_wait;            /* sends that found the open batch full, in order */
+    struct reading *reading_wait;     /* reads that found the job queue full */
+    uint32_t readings;                /* under way */
+    uint64_t marks_retry_ms;          /* monotonic: no marks before, after the disk was full */
+
+    /* -- commit -- */
+    struct pending *open;             /* appended since the last take, in order */
+    struct pending *flight;           /* in the batch the committer has */
+    struct commit *commit;            /* the one work item of this shard's committer */
+
+    /* -- flush of folds -- */
+    struct fold *fold;                /* takes in what is committed */
+    struct fold *flushing;            /* with the facts thread, or waiting to go there again */
+    bool flush_under_way;
+    uint64_t flushed;                 /* record number that facts cover */
+    uint64_t committed;               /* last record number folded */
+    struct timeout flush_timer;
+    bool facts_failed;                /* the last flush failed: say it once */
+    bool facts_broken;                /* EIO: no more sends until a restart */
+};
+
+static inline struct chat *chat_of(const struct shard *shard) { return shard->chat; }
+
+/* Try again what was told "not now", in RETRY_MS. */
+void chat_retry_later(struct chat *chat);
+/* Answer an ask to its origin. */
+void ask_answer(struct chat *chat, struct ask *ask, int err, const char *why);
+
+/* clerk work made easy: submit, or false when the queue is full. */
+bool clerk_submit(struct chat *chat, struct clerk_work *w);
+
+#endif

@@ -1,0 +1,391 @@
+/* server.c - see server.h. The one place that knows how the rooms are wired. */
+#include "server/server.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/admin.h"
+#include "server/chat/chat.h"
+#include "server/net/net.h"
+
+enum {
+    /* Requests waiting for one transaction of the facts thread; more are told "busy". */
+    FACTS_QUEUE_MAX = 4096,
+    JOBS_QUEUE_MAX = 1024,
+    JOB_THREADS_MIN = 2, JOB_THREADS_MAX = 4,
+    /* One password takes a tenth of a second: sixteen waiting are under two seconds. */
+    HASHING_QUEUE_MAX = 16, HASHING_THREADS = 1,
+    LISTEN_BACKLOG = 4096,
+};
+
+struct server {
+    struct config config;
+    bool handle_signals;
+    void (*on_ready)(void *arg, struct server *server);
+    void *on_ready_arg;
+    char address[CONFIG_TEXT_MAX + 8];
+    uint16_t port;
+    uint16_t shards;
+    struct store store;
+    struct house house;
+    struct chat_config chat;
+    struct net_config net;
+    int listeners[SHARDS_MAX];
+    _Atomic int start_err;               /* of a shard's on_start */
+    bool house_is_open;
+    /* -- main's shard -- */
+    struct admin *admin;
+    uv_signal_t signals[2];
+    uint32_t signals_open;
+    uint64_t started_ms;
+};
+
+static struct server *server_of(const struct shard *shard)
+{
+    return (struct server *)((char *)shard->house - offsetof(struct server, house));
+}
+
+/* -- a serving shard --------------------------------------------------------------------------------------------- */
+
+static void serve_start(struct shard *shard)
+{
+    struct server *server = server_of(shard);
+    int err = chat_open(shard, &server->chat);
+    if (!err) {
+        err = net_open(shard, &server->net, server->listeners[shard->id]);
+        server->listeners[shard->id] = -1;           /* the shard's now */
+    }
+    if (!err) return;
+    atomic_store(&server->start_err, err);
+    house_stop(shard->house);
+}
+
+static void serve_stop(struct shard *shard)
+{
+    if (shard->chat) chat_stop(shard);
+    if (shard->net) net_close(shard);
+}
+
+static bool serve_is_stopped(struct shard *shard)
+{
+    return (!shard->chat || chat_is_stopped(shard)) && (!shard->net || net_is_closed(shard));
+}
+
+static bool serve_slice(struct shard *shard)
+{
+    return shard->chat && chat_slice(shard);
+}
+
+static void serve_flush(struct shard *shard)
+{
+    if (shard->net) net_flush(shard);
+}
+
+static void serve_turn_end(struct shard *shard)
+{
+    if (shard->chat) chat_turn_end(shard);
+}
+
+static const struct shard_ops serve_ops = {
+    .on_start = serve_start,
+    .on_parcel = chat_on_parcel,
+    .slice = serve_slice,
+    .flush = serve_flush,
+    .turn_end = serve_turn_end,
+    .on_stop = serve_stop,
+    .is_stopped = serve_is_stopped,
+};
+
+/* -- main's shard ------------------------------------------------------------------------------------------------ */
+
+static void main_on_signal(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+    say(SAY_INFO, "stopping", "signal=%d", number);
+    server_stop(server);
+}
+
+static void main_shutdown(void *arg)
+{
+    say(SAY_INFO, "stopping", "by=admin");
+    server_stop(arg);
+}
+
+static void main_start(struct shard *shard)
+{
+    struct server *server = server_of(shard);
+    static const int numbers[] = { SIGINT, SIGTERM };
+    for (size_t i = 0; server->handle_signals && i < sizeof numbers / sizeof numbers[0]; i++) {
+        uv_signal_t *handle = &server->signals[i];
+        if (uv_signal_init(&shard->loop, handle)) continue;
+        handle->data = server;
+        server->signals_open++;
+        uv_signal_start(handle, main_on_signal, numbers[i]);
+    }
+    struct admin_config config = {
+        .dir = server->store.dir, .chat = &server->chat, .address = server->address,
+        .started_ms = server->started_ms, .shutdown = main_shutdown, .arg = server,
+    };
+    int err = admin_open(shard, &config, &server->admin);
+    if (err) {
+        say(SAY_WARN, "no_admin_socket", "folder=\"%s\" why=\"%s\"", server->store.dir,
+            err == ERR_TOO_BIG ? "its path is too long for a Unix socket" : err_text(err));
+    }
+    if (server->on_ready) server->on_ready(server->on_ready_arg, server);
+}
+
+static void signal_on_closed(uv_handle_t *handle)
+{
+    ((struct server *)handle->data)->signals_open--;
+}
+
+static void main_stop(struct shard *shard)
+{
+    struct server *server = server_of(shard);
+    if (server->admin) admin_close(server->admin);
+    for (uint32_t i = 0; server->handle_signals && i < 2; i++) {
+        if (server->signals[i].data) uv_close((uv_handle_t *)&server->signals[i], signal_on_closed);
+    }
+}
+
+static bool main_is_stopped(struct shard *shard)
+{
+    struct server *server = server_of(shard);
+    return server->signals_open == 0 && (!server->admin || admin_is_closed(server->admin));
+}
+
+static const struct shard_ops main_ops = {
+    .on_start = main_start,
+    .on_stop = main_stop,
+    .is_stopped = main_is_stopped,
+};
+
+/* -- opening ------------------------------------------------------------------------------------------------------- */
+
+static int make_workers(struct server *server)
+{
+    struct chat_config *chat = &server->chat;
+    uint32_t jobs = server->shards < JOB_THREADS_MIN   ? JOB_THREADS_MIN
+                    : server->shards > JOB_THREADS_MAX ? JOB_THREADS_MAX
+                                                       : server->shards;
+    struct worker_config config = { .name = "facts", .threads = 1, .queue_max = FACTS_QUEUE_MAX, .arg = &server->store,
+                                    .context_open = clerk_open, .context_close = free, .run_all = clerk_run_all };
+    int err = worker_new(&server->house, &config, &chat->facts);
+    if (err) return err;
+    config = (struct worker_config){ .name = "job", .threads = jobs, .queue_max = JOBS_QUEUE_MAX,
+                                     .arg = &server->store, .context_open = reader_open,
+                                     .context_close = reader_close };
+    err = worker_new(&server->house, &config, &chat->jobs);
+    if (err) return err;
+    config.name = "password";
+    config.threads = HASHING_THREADS;
+    config.queue_max = HASHING_QUEUE_MAX;
+    err = worker_new(&server->house, &config, &chat->hashing);
+    for (uint16_t i = 0; !err && i < server->shards; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "commit-%u", (unsigned)i);
+        config = (struct worker_config){ .name = name, .threads = 1, .queue_max = 1 };
+        err = worker_new(&server->house, &config, &chat->committer[i]);
+    }
+    return err;
+}
+
+static int each_worker(struct server *server, int (*visit)(struct worker *))
+{
+    struct chat_config *chat = &server->chat;
+    struct worker *first[] = { chat->facts, chat->jobs, chat->hashing };
+    int err = 0;
+    for (size_t i = 0; i < 3 && !err; i++) err = first[i] ? visit(first[i]) : 0;
+    for (uint16_t i = 0; i < server->shards && !err; i++) {
+        err = chat->committer[i] ? visit(chat->committer[i]) : 0;
+    }
+    return err;
+}
+
+static int stop_worker(struct worker *worker)
+{
+    worker_stop(worker);
+    return 0;
+}
+
+static int free_worker(struct worker *worker)
+{
+    worker_free(worker);
+    return 0;
+}
+
+/* "127.0.0.1:0" and port 41234 -> "127.0.0.1:41234". */
+static void name_address(struct server *server)
+{
+    const char *listen = server->config.listen, *colon = strrchr(listen, ':');
+    int host = colon ? (int)(colon - listen) : 0;
+    if (host == 0) snprintf(server->address, sizeof server->address, "0.0.0.0:%u", server->port);
+    else snprintf(server->address, sizeof server->address, "%.*s:%u", host, listen, server->port);
+}
+
+static void set_chat_config(struct server *server, const struct server_options *options)
+{
+    struct chat_config *chat = &server->chat;
+    chat->store = &server->store;
+    chat->heartbeat_ms = options->heartbeat_ms ? options->heartbeat_ms : server->config.heartbeat_s * 1000;
+    chat->convs_hot_max = (uint32_t)server->config.conversations_hot_max;
+    chat->name = "pipitd " PIPIT_VERSION;
+    chat->password_cost.ops = options->cheap_passwords ? crypto_pwhash_OPSLIMIT_MIN : crypto_pwhash_OPSLIMIT_INTERACTIVE;
+    chat->password_cost.memory_bytes =
+        options->cheap_passwords ? crypto_pwhash_MEMLIMIT_MIN : (size_t)server->config.password_mib << 20;
+    server->net = (struct net_config){
+        .events = &chat_conn_events,
+        .ws_path = "/v1/ws",
+        .conns_max = (uint32_t)((server->config.connections_max + server->shards - 1) / server->shards),
+        .conns_per_address_max = (uint32_t)server->config.connections_per_address_max,
+        .backlog = LISTEN_BACKLOG,
+    };
+}
+
+static void say_report(const struct server *server)
+{
+    const struct logs_report *r = &server->store.report;
+    if (r->torn_count) {
+        say(SAY_WARN, "torn_tail_cut", "file=%s offset=%llu bytes=%llu count=%u", r->torn_file,
+            (unsigned long long)r->torn_offset, (unsigned long long)r->torn_bytes, r->torn_count);
+    }
+    say(SAY_INFO, "opened", "folder=\"%s\" segments=%u bytes=%llu replayed=%llu shards=%u", server->store.dir,
+        r->segments, (unsigned long long)r->bytes, (unsigned long long)r->replayed, server->shards);
+}
+
+int server_open(const struct server_options *options, struct server **server_out, char why[static 256])
+{
+    struct server *server = calloc(1, sizeof *server);
+    if (!server) {
+        snprintf(why, 256, "out of memory");
+        return ERR_NOMEM;
+    }
+    const struct clock *clock = options->clock ? options->clock : clock_real();
+    server->config = *options->config;
+    server->handle_signals = options->handle_signals;
+    server->on_ready = options->on_ready;
+    server->on_ready_arg = options->arg;
+    uint64_t shards = server->config.shards ? server->config.shards : uv_available_parallelism();
+    server->shards = (uint16_t)(shards > SHARDS_MAX ? SHARDS_MAX : shards);
+    for (uint16_t i = 0; i < server->shards; i++) server->listeners[i] = -1;
+    server->started_ms = clock->wall_ms(clock->self);
+
+    struct store_opening opening = { .shards = server->shards, .now_ms = server->started_ms,
+                                     .segment_bytes = server->config.segment_mib << 20 };
+    int err = store_open(options->fs ? options->fs : fsio_posix(), server->config.data, &opening, &server->store, why);
+    if (err) goto fail_free;
+    set_chat_config(server, options);
+    char clause[128];
+    err = listener_bind(server->config.listen, server->shards, LISTEN_BACKLOG, server->listeners, &server->port, clause);
+    if (err) {
+        snprintf(why, 256, "listen on %.100s: %s", server->config.listen, clause);
+        goto fail_store;
+    }
+    name_address(server);
+    err = house_init(&server->house, server->shards, clock, server->store.node.hash_key);
+    server->house_is_open = err == 0;
+    if (!err) err = make_workers(server);
+    if (err) {
+        snprintf(why, 256, "%s", err_text(err));
+        goto fail_house;
+    }
+    say_report(server);
+    *server_out = server;
+    return 0;
+
+fail_house:
+    each_worker(server, free_worker);
+    if (server->house_is_open) house_fini(&server->house);
+    for (uint16_t i = 0; i < server->shards; i++) close(server->listeners[i]);
+fail_store:
+    store_close(&server->store);
+fail_free:
+    free(server);
+    return err;
+}
+
+int server_add_user(struct server *server, const char *name, const char *password)
+{
+    struct user_id user;
+    struct user_row row;
+    char hash[PASSWORD_HASH_MAX];
+    struct store *store = &server->store;
+    int err = user_id_parse(bytes_of_str(name), &user);
+    if (err) return err;
+    err = facts_user_get(store->facts, &user, &row);
+    if (err != ERR_NOT_FOUND) return err;             /* 0: there already */
+    err = account_hash_password(password, &server->chat.password_cost, hash);
+    if (!err) err = vault_begin(store->vault);
+    if (err) return err;
+    err = account_make_key(store->vault, &user, server->started_ms);
+    if (!err) err = vault_commit(store->vault);
+    if (err) {
+        vault_rollback(store->vault);
+        return err;
+    }
+    err = facts_begin(store->facts);
+    if (!err) err = account_add(store->facts, &user, hash, server->started_ms);
+    if (!err) err = facts_commit(store->facts);
+    if (err) facts_rollback(store->facts);
+    return err;
+}
+
+int server_run(struct server *server, char why[static 256])
+{
+    int err = each_worker(server, worker_start);
+    if (!err) err = house_start(&server->house, &serve_ops, &main_ops);
+    if (!err) {
+        house_run_main(&server->house);
+        house_join(&server->house);
+        err = atomic_load(&server->start_err);
+    }
+    each_worker(server, stop_worker);
+    if (err) snprintf(why, 256, "starting: %s", err_text(err));
+    else say(SAY_INFO, "stopped", "address=%s", server->address);
+    return err;
+}
+
+void server_stop(struct server *server)
+{
+    house_stop(&server->house);
+}
+
+void server_close(struct server *server)
+{
+    for (uint16_t i = 0; i < server->shards; i++) {
+        struct shard *shard = server->house.shard[i];
+        if (shard->chat) chat_free(shard);
+        if (shard->net) net_free(shard);
+        if (server->listeners[i] >= 0) close(server->listeners[i]);
+    }
+    if (server->admin) admin_free(server->admin);
+    each_worker(server, free_worker);
+    house_fini(&server->house);
+    store_close(&server->store);
+    free(server);
+}
+
+uint16_t server_port(const struct server *server)
+{
+    return server->port;
+}
+
+uint16_t server_shards(const struct server *server)
+{
+    return server->shards;
+}
+
+const char *server_address(const struct server *server)
+{
+    return server->address;
+}
+
+const struct logs_report *server_report(const struct server *server)
+{
+    return &server->store.report;
+}

@@ -1,0 +1,49 @@
+/* server.h - the whole server: a data folder, N shards, their workers, the door and the admin socket.
+ *
+ * Wires storage, core, net and chat; knows all of them and none of their insides. One process may run several (tests
+ * do), each with its own folder and port.
+ *
+ *   server_open   store (replay included), listeners, workers, house; nothing runs yet
+ *   server_run    starts the shards and runs main's loop on the calling thread until server_stop(); then drains: GOODBYE
+ *                 to sessions, last batches synced, folds flushed
+ *   server_close  everything is given back
+ * Thread: one, but for server_stop(), which any thread and any signal-safe place of main's loop may call. */
+#ifndef PIPIT_SERVER_SERVER_H
+#define PIPIT_SERVER_SERVER_H
+
+#include "proto/proto.h"
+#include "server/config.h"
+#include "server/core/core.h"
+#include "storage/storage.h"
+
+struct server;
+
+struct server_options {
+    const struct config *config;
+    const struct fsio *fs;               /* NULL: the real disk */
+    const struct clock *clock;           /* NULL: the real one */
+    bool handle_signals;                 /* SIGINT and SIGTERM stop it: for the program, not for tests */
+    uint64_t heartbeat_ms;               /* 0: config's seconds */
+    bool cheap_passwords;                /* the least Argon2id allows: for tests */
+    /* Called on main's thread once everything listens. */
+    void (*on_ready)(void *arg, struct server *server);
+    void *arg;
+};
+
+/* 0, or ERR_* with one clause in `why`. */
+int server_open(const struct server_options *options, struct server **server_out, char why[static 256]);
+/* 0, or ERR_* when something could not start (`why`); blocks until it has stopped. */
+int server_run(struct server *server, char why[static 256]);
+void server_stop(struct server *server);
+void server_close(struct server *server);
+
+uint16_t server_port(const struct server *server);
+uint16_t server_shards(const struct server *server);
+/* "127.0.0.1:8700": what was asked for, with the port it got. */
+const char *server_address(const struct server *server);
+const struct logs_report *server_report(const struct server *server);
+
+/* Between server_open() and server_run(): add a user if there is none of that name. For --demo and tests. */
+int server_add_user(struct server *server, const char *name, const char *password);
+
+#endif
