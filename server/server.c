@@ -335,6 +335,45 @@ int server_add_user(struct server *server, const char *name, const char *passwor
     return err;
 }
 
+int server_add_device(struct server *server, const char *name, struct device_id *device_out,
+                      uint8_t token_out[static TOKEN_BYTES])
+{
+    struct user_id user;
+    struct device_row row;
+    struct facts *facts = server->store.facts;
+    int err = user_id_parse(bytes_of_str(name), &user);
+    if (err) return err;
+    account_new_device(&user, name, server->started_ms, &row, token_out);
+    *device_out = row.device;
+    err = facts_begin(facts);
+    if (!err) err = facts_device_add(facts, &row);
+    if (!err) err = facts_commit(facts);
+    if (err) facts_rollback(facts);
+    return err;
+}
+
+struct stat_sum { const char *name; uint64_t sum; };
+
+static void sum_stat(void *arg, const char *name, int is_count, const char *text, uint64_t value)
+{
+    struct stat_sum *s = arg;
+    (void)is_count;
+    (void)text;
+    if (strcmp(s->name, name) == 0) s->sum += value;
+}
+
+uint64_t server_stat(const struct server *server, const char *name)
+{
+    struct stat_sum s = { name, 0 };
+    for (uint16_t i = 0; i < server->shards; i++) stats_each(&server->house.shard[i]->stats, sum_stat, &s);
+    return s.sum;
+}
+
+void server_wake(struct server *server)
+{
+    for (uint16_t i = 0; i <= server->shards; i++) house_wake(&server->house, i);
+}
+
 int server_run(struct server *server, char why[static 256])
 {
     int err = each_worker(server, worker_start);

@@ -43,7 +43,14 @@ uint16_t server_shards(const struct server *server);
 const char *server_address(const struct server *server);
 const struct logs_report *server_report(const struct server *server);
 
-/* Between server_open() and server_run(): add a user if there is none of that name. For --demo and tests. */
+/* Between server_open() and server_run(), for --demo and tests: add a user if there is none of that name, and a device of
+ * a user. */
 int server_add_user(struct server *server, const char *name, const char *password);
+int server_add_device(struct server *server, const char *name, struct device_id *device_out,
+                      uint8_t token_out[static TOKEN_BYTES]);
+/* Any thread, while it runs: a counter of stats.h summed over the shards; and a turn for each shard, for tests that turn
+ * the clock by hand. */
+uint64_t server_stat(const struct server *server, const char *name);
+void server_wake(struct server *server);
 
 #endif

@@ -173,18 +173,15 @@ static void page_write(struct behind *b)
     while (page->next < page->count) {
         struct page_item *item = &page->items[page->next];
         if (!b->ops->can_write(b->arg)) return;
-        /* At or below what the window holds: a home that was asked from its cursor may begin early. */
-        if (item->seq == 0 || item->seq > window_last(&b->window, &page->conv)) {
-            if (item->seq > 0) {
-                if (!window_has_room(&b->window, item->frame->len)) return;
-                if (!window_add(&b->window, &page->conv, item->seq, item->frame->len)) {
-                    b->waits |= WAITS_PAGE;
-                    return;
-                }
+        if (item->seq > 0) {
+            if (!window_has_room(&b->window, item->frame->len)) return;
+            if (!window_add(&b->window, &page->conv, item->seq, item->frame->len)) {
+                b->waits |= WAITS_PAGE;
+                return;
             }
-            b->ops->write(b->arg, item->frame);
+            e->after = item->seq;
         }
-        if (item->seq > e->after) e->after = item->seq;
+        b->ops->write(b->arg, item->frame);
         frame_unref(item->frame);
         page->next++;
     }

@@ -342,6 +342,10 @@ static void conn_flush_closing(struct conn *c, bool all_taken)
     /* A stopping server waits for nobody: what is written is the kernel's now. */
     if (c->hard || (all_taken && (c->eof || c->err == ERR_GOING))) {
         conn_enter(c, CONN_GONE);
+        if (c->is_dirty) {                      /* failed in this very flush */
+            STAILQ_REMOVE(&c->net->dirty, c, conn, dirty);
+            c->is_dirty = false;
+        }
         wheel_cancel(conn_wheel(c), &c->timer);
         sock_close(c->sock);
         return;
