@@ -94,7 +94,7 @@ $(BUILD)/pipitd: $(call obj,server/main.c) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PR
 	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit: $(call obj,tools/client/main.c) $(LIB_CLIENT) $(LIB_PROTO)
 	$(CC) $^ $(LDFLAGS_ALL) -lwslay -lsqlite3 $(LIBS_CLIENT) $(LIBS_PROTO) -o $@
-$(BUILD)/pipitctl: $(call obj,$(wildcard tools/ctl/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
+$(BUILD)/pipitctl: $(call obj,$(wildcard tools/ctl/*.c tools/common/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
 	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit-bench: $(call obj,$(wildcard tools/bench/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
 	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@

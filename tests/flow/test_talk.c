@@ -1,13 +1,5 @@
 /* Two people talk: the main job, on one shard and on four. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <string.h>
-
-#include "tests/harness/rig.h"
+#include "tests/flow/flow.h"
 
 static int set_up(void **state)
 {
@@ -25,15 +17,6 @@ static int tear_down(void **state)
 {
     rig_free(*state);
     return 0;
-}
-
-static void assert_text(const struct msg *m, const char *text)
-{
-    struct bytes got;
-    assert_int_equal(m->type, MSG_MESSAGE);
-    assert_int_equal(content_text_decode(m->u.message.body, &got), 0);
-    assert_int_equal(got.len, strlen(text));
-    assert_memory_equal(got.at, text, got.len);
 }
 
 static void a_message_arrives_and_its_three_receipts_come_back(void **state)
