@@ -121,7 +121,7 @@ static void a_failed_write_turns_the_log_read_only(void **state)
     disk_fail_write(rig_disk(rig), 1);
     assert_error(talker_answer(a, talker_send_text(a, &bob, 2, 2, "x")), ERR_READ_ONLY);
     assert_error(talker_answer(a, talker_send_text(a, &bob, 2, 2, "x")), ERR_READ_ONLY);
-    rig_crash(rig, DISK_RANDOM, rig_seed());
+    rig_crash(rig, DISK_RANDOM, run_seed());
     talker_close_hard(a);
     a = rig_talk(rig, "alice", 0);
     struct msg_accepted accepted = send_text(a, "bob", 2, "x");

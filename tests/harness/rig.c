@@ -34,7 +34,7 @@ struct rig {
     uint32_t device_count;
 };
 
-uint64_t rig_seed(void)
+uint64_t run_seed(void)
 {
     static uint64_t seed;
     const char *given = getenv("PIPIT_SEED");

@@ -57,6 +57,6 @@ void rig_turn_clock(struct rig *rig, uint64_t ms);     /* options.hand; wakes al
 uint64_t rig_stat(struct rig *rig, const char *name);
 
 /* The seed of this run: PIPIT_SEED, or a fresh one; printed once. */
-uint64_t rig_seed(void);
+uint64_t run_seed(void);
 
 #endif
