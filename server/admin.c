@@ -157,7 +157,7 @@ static void task_end(struct task *t, int err)
         client_refuse(c, err, name ? text : NULL);
         client_serve(c);
     } else {
-        client_answer(c, t->answer);
+        client_answer(c, t->answer ? t->answer : json_object());
         t->answer = NULL;
         client_serve(c);
     }
