@@ -39,7 +39,7 @@ LIBS_CLIENT  := -lssl -lcrypto -ledit
 SRC_PROTO   := $(wildcard proto/*.c)
 SRC_STORAGE := $(wildcard storage/*.c)
 SRC_SERVER  := $(filter-out server/main.c,$(wildcard server/*.c server/core/*.c server/net/*.c server/chat/*.c))
-SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c))
+SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c tools/common/*.c))
 SRC_HARNESS := $(wildcard tests/harness/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 

@@ -1,0 +1,114 @@
+/* output.c - see output.h. */
+#include "tools/client/output.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+
+/* One code point; *len_out bytes of it. The text was checked to be UTF-8 or is shown as bytes gone wrong. */
+static uint32_t code_point(const uint8_t *at, size_t left, size_t *len_out)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    size_t len = at[0] < 0x80 ? 1 : (at[0] >> 5) == 6 ? 2 : (at[0] >> 4) == 14 ? 3 : (at[0] >> 3) == 30 ? 4 : 0;
+    *len_out = 1;
+    if (len == 0 || len > left) return 0xfffd;
+    uint32_t c = len == 1 ? at[0] : at[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0xfffd;
+        c = c << 6 | (at[i] & 0x3f);
+    }
+    if (c < least[len] || c > 0x10ffff) return 0xfffd;
+    *len_out = len;
+    return c;
+}
+
+static bool is_unsafe(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xfffd ||
+           (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||    /* turns the direction of text */
+           c == 0x2028 || c == 0x2029 || c == 0xfeff;
+}
+
+void print_text(FILE *to, struct bytes text, bool lines)
+{
+    for (size_t i = 0, len; i < text.len; i += len) {
+        uint32_t c = code_point(text.at + i, text.len - i, &len);
+        if (c == '\n' || c == '\t') fputc(lines ? (int)c : ' ', to);
+        else if (is_unsafe(c)) fputs("\xef\xbf\xbd", to);
+        else fwrite(text.at + i, 1, len, to);
+    }
+}
+
+struct bytes message_text(const struct msg_message *m)
+{
+    struct bytes text;
+    if (m->kind == KIND_TOMBSTONE) return bytes_of_str("[deleted]");
+    if (m->kind != KIND_MESSAGE) return bytes_of_str("[something a newer version shows]");
+    if (content_text_decode(m->body, &text) || !bytes_is_utf8(text)) {
+        return bytes_of_str("[a message that a newer version shows]");
+    }
+    return text;
+}
+
+static void format(uint64_t ms, const char *how, char *out, size_t size)
+{
+    time_t s = (time_t)(ms / 1000);
+    struct tm tm;
+    if (!localtime_r(&s, &tm) || strftime(out, size, how, &tm) == 0) snprintf(out, size, "?");
+}
+
+void format_clock(uint64_t ms, char out[static 16])
+{
+    format(ms, "%H:%M", out, 16);
+}
+
+void format_time(uint64_t ms, char out[static 32])
+{
+    format(ms, "%Y-%m-%d %H:%M:%S", out, 32);
+}
+
+/* Takes `object`. */
+static void json_line(FILE *to, json_t *object)
+{
+    if (object) json_dumpf(object, to, JSON_COMPACT);
+    fputc('\n', to);
+    fflush(to);
+    json_decref(object);
+}
+
+void json_message(FILE *to, const struct msg_message *m)
+{
+    char conv[CONV_ID_TEXT], device[DEVICE_ID_TEXT], id[MSG_ID_TEXT];
+    struct bytes text = message_text(m);
+    conv_id_print(&m->conv, conv);
+    device_id_print(m->device, device);
+    msg_id_print(&m->id, id);
+    json_line(to, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s%}", "event", "message", "conversation", conv,
+                            "from", m->from.v, "device", device, "id", id, "seq", (json_int_t)m->seq, "time",
+                            (json_int_t)msg_id_ms(&m->id), "text", text.at, text.len));
+}
+
+void json_receipt(FILE *to, const struct sync_event *e)
+{
+    char conv[CONV_ID_TEXT];
+    conv_id_print(&e->conv, conv);
+    json_line(to, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "event", "receipt", "conversation", conv, "user",
+                            e->user.v, "delivered", (json_int_t)e->delivered, "read", (json_int_t)e->read, "time",
+                            (json_int_t)e->time_ms));
+}
+
+void json_plain(FILE *to, const char *event)
+{
+    json_line(to, json_pack("{s:s}", "event", event));
+}
+
+void print_message(FILE *to, const struct msg_message *m)
+{
+    char time[32];
+    format_time(msg_id_ms(&m->id), time);
+    fprintf(to, "%s %s: ", time, m->from.v);
+    print_text(to, message_text(m), true);
+    fputc('\n', to);
+    fflush(to);
+}

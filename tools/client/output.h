@@ -1,0 +1,24 @@
+/* output.h - what people and programs see: safe text, times, one JSON object a line. */
+#ifndef PIPIT_CLIENT_OUTPUT_H
+#define PIPIT_CLIENT_OUTPUT_H
+
+#include <stdio.h>
+
+#include "tools/client/home.h"
+#include "tools/client/sync.h"
+
+/* Text of others never reaches a terminal raw: control characters (C0, DEL, C1), and what turns text around or hides it,
+ * are printed as U+FFFD; line ends become a blank unless `lines`. */
+void print_text(FILE *to, struct bytes text, bool lines);
+/* The text of a message, or a clause in brackets for what this client cannot show. Good as long as `m`. */
+struct bytes message_text(const struct msg_message *m);
+void format_clock(uint64_t ms, char out[static 16]);          /* local time, HH:MM */
+void format_time(uint64_t ms, char out[static 32]);           /* local time, YYYY-MM-DD HH:MM:SS */
+
+void json_message(FILE *to, const struct msg_message *m);
+void json_receipt(FILE *to, const struct sync_event *e);
+void json_plain(FILE *to, const char *event);                 /* {"event": …} */
+/* "2026-11-24 10:00:00 alice: text" */
+void print_message(FILE *to, const struct msg_message *m);
+
+#endif

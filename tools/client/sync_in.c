@@ -1,0 +1,351 @@
+/* sync_in.c - what a frame from the server changes: the rules of sync.h, message by message.
+ *
+ * Everything here is inside a transaction of sync.c: nothing leaves and nothing is told before its commit. */
+#include <string.h>
+
+#include "tools/client/sync_impl.h"
+
+static void set_text(struct sync_event *e, struct bytes text)
+{
+    size_t len = text.len < sizeof e->text - 1 ? text.len : sizeof e->text - 1;
+    if (len) memcpy(e->text, text.at, len);
+    e->text[len] = '\0';
+}
+
+static struct ask *ask_of_ref(struct sync *s, const struct msg *m)
+{
+    for (size_t i = 0; m->has_ref && i < s->ask_count; i++)
+        if (s->asks[i].ref == m->ref && s->asks[i].again_ms == 0) return &s->asks[i];
+    return NULL;
+}
+
+/* Longer each time when the server names no time. */
+static void ask_later(struct sync *s, struct ask *a, uint64_t in_ms)
+{
+    uint64_t wait = in_ms ? in_ms : (uint64_t)RETRY_MS << (a->tries < 6 ? a->tries : 6);
+    a->tries++;
+    a->again_ms = s->now.mono_ms + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+}
+
+/* ---- what comes ---- */
+
+static bool is_self(const struct sync *s, const struct user_id *user)
+{
+    return user_id_equal(user, &s->account->user);
+}
+
+static bool is_own(const struct sync *s, const struct msg_message *m)
+{
+    return is_self(s, &m->from) && m->device.v == s->account->device.v;
+}
+
+/* The row, made with `peer` when it is not there. */
+static int conv_need(struct sync *s, const struct conv_id *conv, const struct user_id *peer, struct conv_row *row)
+{
+    int err = home_conv_get(s->home, conv, row);
+    if (err != ERR_NOT_FOUND) return err;
+    *row = (struct conv_row){ .id = *conv, .peer = *peer };
+    return home_conv_put(s->home, row);
+}
+
+static const struct user_id *peer_of(const struct sync *s, const struct msg_message *m)
+{
+    if (!m->is_direct) return &m->from;
+    return is_self(s, &m->members[0]) ? &m->members[1] : &m->members[0];
+}
+
+/* Own send is answered: out of the outbox, told once. */
+static int settle(struct sync *s, const struct msg_message *m, const struct user_id *to)
+{
+    struct ask *a = sync_ask_find(s, ASK_SEND, m->client_seq, NULL);
+    if (a) sync_ask_drop(s, a);
+    int err = home_outbox_remove(s->home, m->client_seq);
+    if (err) return err;
+    struct sync_event *e = sync_tell(s, SYNC_ACCEPTED);
+    if (!e) return ERR_NOMEM;
+    e->conv = m->conv;
+    e->seq = m->seq;
+    e->id = m->id;
+    e->client_seq = m->client_seq;
+    e->user = *to;
+    return 0;
+}
+
+static int nothing(void *arg, const struct outbox_row *row)
+{
+    (void)arg;
+    (void)row;
+    return 0;
+}
+
+/* A record, as an event or out of a page. */
+static int store_record(struct sync *s, const struct msg_message *m, enum message_state state)
+{
+    struct conv_row row;
+    bool is_new;
+    if (m->seq == 0) return ERR_RANGE;
+    int err = conv_need(s, &m->conv, peer_of(s, m), &row);
+    if (!err) err = home_message_put(s->home, m, is_own(s, m) ? MESSAGE_SHOWN : state, &is_new);
+    if (err) return err;
+    if (is_own(s, m)) {
+        err = home_outbox_get(s->home, m->client_seq, nothing, NULL);
+        if (err) return err == ERR_NOT_FOUND ? 0 : err;
+        return settle(s, m, &row.peer);
+    }
+    if (!is_new || state == MESSAGE_PAGED) return 0;
+    struct sync_event *e = sync_tell(s, SYNC_MESSAGE);
+    if (!e) return ERR_NOMEM;
+    e->conv = m->conv;
+    e->seq = m->seq;
+    e->id = m->id;
+    e->user = m->from;
+    e->device = m->device;
+    return 0;
+}
+
+static int on_message(struct sync *s, const struct msg_message *m)
+{
+    struct conv_row row;
+    int err = store_record(s, m, MESSAGE_FRESH);
+    if (!err) err = home_conv_get(s->home, &m->conv, &row);
+    if (!err && !row.has_stored) {
+        row.has_stored = true;
+        row.stored = m->seq - 1;
+        err = home_conv_put(s->home, &row);
+    }
+    struct touched *t = err ? NULL : sync_touch(s, &m->conv);
+    if (!t) return err ? err : ERR_NOMEM;
+    t->acknowledge = true;
+    if (m->seq > t->came) t->came = m->seq;
+    return 0;
+}
+
+struct accepting {
+    struct sync *s;
+    struct msg_message m;
+    struct user_id to;
+};
+
+static int take_body(void *arg, const struct outbox_row *row)
+{
+    struct accepting *a = arg;
+    bool is_new;
+    struct conv_row conv;
+    a->to = row->to;
+    a->m.body = row->body;
+    a->m.flags = is_self(a->s, &row->to) ? 0 : RECORD_COUNTS;
+    int err = conv_need(a->s, &a->m.conv, &row->to, &conv);
+    if (!err && !conv.has_stored && a->m.seq == 1) {
+        conv.has_stored = true;    /* nothing can be before it */
+        err = home_conv_put(a->s->home, &conv);
+    }
+    return err ? err : home_message_put(a->s->home, &a->m, MESSAGE_SHOWN, &is_new);
+}
+
+static int on_accepted(struct sync *s, const struct msg_accepted *acc)
+{
+    struct accepting a = { .s = s };
+    a.m = (struct msg_message){ .conv = acc->conv, .seq = acc->seq, .id = acc->id, .kind = KIND_MESSAGE,
+                                .from = s->account->user, .device = s->account->device,
+                                .client_seq = acc->client_seq };
+    if (acc->seq == 0) return ERR_RANGE;
+    int err = home_outbox_get(s->home, acc->client_seq, take_body, &a);
+    if (err == ERR_NOT_FOUND) return 0;    /* it came back as a message before: settled then */
+    if (!err) err = settle(s, &a.m, &a.to);
+    if (!err && !sync_touch(s, &acc->conv)) err = ERR_NOMEM;
+    return err;
+}
+
+static int on_own_receipt(struct sync *s, const struct msg_receipt *r)
+{
+    struct conv_row row;
+    int err = home_conv_get(s->home, &r->conv, &row);
+    if (err) return err == ERR_NOT_FOUND ? 0 : err;
+    if (r->read > row.read_told) row.read_told = r->read;
+    if (r->read > row.read) row.read = r->read;    /* another device of ours has read further */
+    err = home_conv_put(s->home, &row);
+    /* Lower than what was said: it was lost on the way, or with the server. */
+    if (!err && r->read < row.read) err = sync_cursor(s, &r->conv, row.read, MSG_READ);
+    if (!err && row.has_stored && r->delivered < row.stored) err = sync_cursor(s, &r->conv, row.stored, MSG_DELIVERED);
+    return err;
+}
+
+static int on_receipt(struct sync *s, const struct msg_receipt *r)
+{
+    bool moved = false;
+    if (is_self(s, &r->user)) return on_own_receipt(s, r);
+    int err = home_cursor_raise(s->home, &r->conv, &r->user, r->delivered, r->read, &moved);
+    if (err || !moved) return err;
+    struct sync_event *e = sync_tell(s, SYNC_RECEIPT);
+    if (!e) return ERR_NOMEM;
+    e->conv = r->conv;
+    e->user = r->user;
+    e->delivered = r->delivered;
+    e->read = r->read;
+    e->time_ms = r->time_ms;
+    return 0;
+}
+
+static int read_again(void *arg, const struct conv_row *row)
+{
+    return sync_cursor(arg, &row->id, row->read, MSG_READ);
+}
+
+static int on_welcome(struct sync *s, const struct msg_welcome *w)
+{
+    int err = 0;
+    s->welcome = *w;
+    s->welcome.server = BYTES_NONE;    /* the frame goes, its view with it */
+    bool known = s->account->has_generation;
+    if (!known || memcmp(s->account->generation, w->generation, sizeof w->generation) != 0) {
+        err = home_generation_put(s->home, w->generation, known);
+        memcpy(s->account->generation, w->generation, sizeof w->generation);
+        s->account->has_generation = true;
+    }
+    if (!err) err = home_outbox_raise(s->home, w->client_seq_max);
+    if (!err) err = home_conv_each_untold(s->home, read_again, s);
+    if (!err) err = home_drop_old(s->home, s->now.wall_ms);
+    if (!err && !sync_tell(s, SYNC_WELCOME)) err = ERR_NOMEM;
+    s->open = true;
+    return err;
+}
+
+/* ---- answers to what was asked ---- */
+
+/* The server knows nothing between what we have and what comes next: nothing is due there. */
+static int skip_to(struct sync *s, const struct conv_id *conv, uint64_t next)
+{
+    struct conv_row row;
+    int err = home_conv_get(s->home, conv, &row);
+    if (err || next <= row.stored + 1) return err;
+    row.stored = next - 1;
+    return home_conv_put(s->home, &row);
+}
+
+static int skip_gap(struct sync *s, const struct conv_id *conv, uint64_t after)
+{
+    uint64_t next = 0;
+    int err = home_message_min_seq(s->home, conv, after, &next);
+    return err ? err : skip_to(s, conv, next);
+}
+
+static int store_page(struct sync *s, const struct msg_page *page, enum message_state state, uint64_t *first_out)
+{
+    struct bytes rest = page->records;
+    struct msg_message m;
+    int err;
+    *first_out = 0;
+    while (!(err = page_next(&rest, &m))) {
+        if (!conv_id_equal(&m.conv, &page->conv)) return ERR_MALFORMED;
+        if (*first_out == 0) *first_out = m.seq;
+        if ((err = store_record(s, &m, state))) return err;
+    }
+    return err == ERR_END ? 0 : err;
+}
+
+/* Every answer takes `stored` forward, so filling ends: to the records of the page, or over what is not there. */
+static int on_fill(struct sync *s, struct ask a, const struct msg_page *page)
+{
+    uint64_t first = 0;
+    int err = 0;
+    if (page && !conv_id_equal(&page->conv, &a.conv)) return ERR_MALFORMED;
+    if (page) err = store_page(s, page, MESSAGE_FRESH, &first);
+    if (!err) err = first > a.after ? skip_to(s, &a.conv, first) : skip_gap(s, &a.conv, a.after);
+    if (err) return err == ERR_NOT_FOUND ? 0 : err;    /* nothing above it is stored: no gap after all */
+    struct touched *t = sync_touch(s, &a.conv);
+    if (!t) return ERR_NOMEM;
+    t->acknowledge = true;
+    if (a.until > t->came) t->came = a.until;
+    return 0;
+}
+
+static int on_refused(struct sync *s, uint64_t client_seq, const struct msg_error *e)
+{
+    struct sync_event *told = sync_tell(s, SYNC_REFUSED);
+    if (!told) return ERR_NOMEM;
+    told->client_seq = client_seq;
+    told->err = e->code ? -(int)e->code : ERR_MALFORMED;
+    set_text(told, e->text);
+    int err = home_refusal_put(s->home, client_seq, told->err, told->text, s->now.wall_ms);
+    return err ? err : home_outbox_remove(s->home, client_seq);
+}
+
+static int on_error(struct sync *s, const struct msg *m, struct bytes frame)
+{
+    const struct msg_error *e = &m->u.error;
+    struct ask *a = ask_of_ref(s, m);
+    if (e->code > INT32_MAX) return ERR_RANGE;
+    if (!a) {
+        struct sync_event *told = sync_tell(s, SYNC_ERROR);
+        if (!told) return ERR_NOMEM;
+        told->err = -(int)e->code;
+        told->again = e->again;
+        told->time_ms = e->again_in_ms;
+        set_text(told, e->text);
+        return 0;
+    }
+    if (e->again) {
+        ask_later(s, a, e->again_in_ms);
+        return 0;
+    }
+    struct ask done = *a;
+    sync_ask_drop(s, a);
+    switch (done.kind) {
+    case ASK_SEND: return on_refused(s, done.number, e);
+    case ASK_FILL: return on_fill(s, done, NULL);
+    case ASK_ERRAND: return home_errand_answer(s->home, done.number, frame);
+    case ASK_PING: return 0;
+    }
+    return 0;
+}
+
+static int on_answer(struct sync *s, const struct msg *m, struct bytes frame)
+{
+    struct ask *a = ask_of_ref(s, m);
+    if (!a) return 0;    /* of a request that was given up */
+    struct ask done = *a;
+    uint64_t first;
+    int err = 0;
+    sync_ask_drop(s, a);
+    if (done.kind == ASK_FILL) return m->type == MSG_PAGE ? on_fill(s, done, &m->u.page) : ERR_MALFORMED;
+    if (done.kind == ASK_PING) {
+        struct sync_event *e = sync_tell(s, SYNC_PONG);
+        if (e) e->number = done.number;
+        return e ? 0 : ERR_NOMEM;
+    }
+    if (done.kind != ASK_ERRAND) return ERR_MALFORMED;
+    if (m->type == MSG_PAGE) err = store_page(s, &m->u.page, MESSAGE_PAGED, &first);
+    return err ? err : home_errand_answer(s->home, done.number, frame);
+}
+
+static int on_goodbye(struct sync *s, const struct msg_goodbye *g)
+{
+    struct sync_event *e = sync_tell(s, SYNC_GOODBYE);
+    if (!e) return ERR_NOMEM;
+    e->err = g->code <= INT32_MAX ? -(int)g->code : ERR_MALFORMED;
+    e->time_ms = g->back_in_ms;
+    set_text(e, g->text);
+    return 0;
+}
+
+int sync_on_frame(struct sync *s, struct bytes frame)
+{
+    struct msg m;
+    int err = msg_decode(frame, &m, NULL);
+    if (err == ERR_UNKNOWN_TYPE) return 0;    /* a newer server's event: not for us */
+    if (err) return err;
+    if (m.type == MSG_GOODBYE) return on_goodbye(s, &m.u.goodbye);
+    if (m.type == MSG_ERROR) return on_error(s, &m, frame);
+    if (m.type == MSG_WELCOME) return on_welcome(s, &m.u.welcome);
+    if (!s->open) return ERR_HELLO_FIRST;
+    switch (m.type) {
+    case MSG_MESSAGE: return on_message(s, &m.u.message);
+    case MSG_RECEIPT: return on_receipt(s, &m.u.receipt);
+    case MSG_ACCEPTED: return on_accepted(s, &m.u.accepted);
+    case MSG_PAGE: case MSG_INFO_ANSWER: case MSG_PONG: return on_answer(s, &m, frame);
+    case MSG_SYNCED:
+        s->synced = true;
+        return sync_tell(s, SYNC_SYNCED) ? 0 : ERR_NOMEM;
+    default: return ERR_MALFORMED;    /* a request: servers answer them */
+    }
+}
