@@ -8,6 +8,7 @@
 #   make fuzz         every fuzz target for FUZZ_SECONDS each     (FUZZ_SECONDS=60, needs clang)
 #   make bench        the figures of docs/performance.md, each beside its floor
 #   make layers       who may include whom
+#   make everything   programs and tests, nothing run
 #   make install      DESTDIR= PREFIX=/usr/local
 
 CC      ?= cc
@@ -57,6 +58,8 @@ FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/f
 .PHONY: all run test crash fuzz fuzzers bench layers install clean everything FORCE
 .SECONDARY:
 .DEFAULT_GOAL := all
+# What runs is told in short; in full with V=1.
+run_quiet = $(if $(V),,@echo '  $(1)' &&)
 
 all: $(PROGRAMS)
 
@@ -72,13 +75,13 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(OPT) $(if $(SAN),-fsanitize=$(SAN)) -w $(LLHTTP_INC) -c $< -o $@
+	$(call run_quiet,cc $<) $(CC) -std=c11 $(OPT) $(if $(SAN),-fsanitize=$(SAN)) -w $(LLHTTP_INC) -c $< -o $@
 
 $(BUILD)/obj/server/%.o $(BUILD)/obj/tests/%.o: CFLAGS_ALL += $(LLHTTP_INC)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(call run_quiet,cc $<) $(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 $(LIB_PROTO): $(call obj,$(SRC_PROTO))
 $(LIB_STORAGE): $(call obj,$(SRC_STORAGE))
@@ -88,20 +91,20 @@ $(LIB_HARNESS): $(call obj,$(SRC_HARNESS))
 $(BUILD)/lib%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call run_quiet,ar $@) $(AR) rcs $@ $^
 
 $(BUILD)/pipitd: $(call obj,server/main.c) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
-	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit: $(call obj,tools/client/main.c) $(LIB_CLIENT) $(LIB_PROTO)
-	$(CC) $^ $(LDFLAGS_ALL) -lwslay -lsqlite3 $(LIBS_CLIENT) $(LIBS_PROTO) -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) -lwslay -lsqlite3 $(LIBS_CLIENT) $(LIBS_PROTO) -o $@
 $(BUILD)/pipitctl: $(call obj,$(wildcard tools/ctl/*.c tools/common/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
-	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit-bench: $(call obj,$(wildcard tools/bench/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
-	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
-	$(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -lcmocka -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -lcmocka -o $@
 
 everything: all $(TESTS)
 
@@ -115,7 +118,7 @@ crash: everything
 FUZZ_SAN := fuzzer-no-link,address,undefined
 $(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB_HARNESS) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
-	$(CC) $^ -fsanitize=fuzzer $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+	$(call run_quiet,ld $@) $(CC) $^ -fsanitize=fuzzer $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 fuzzers: $(FUZZERS)
 fuzz:
 	@$(MAKE) CC=clang SAN=$(FUZZ_SAN) OPT='-O1 -g' BUILD=$(BUILD)/fuzz fuzzers

@@ -6,13 +6,16 @@
  * its folder's sync, so the first sync of every file that may have been created syncs the folder too (whoever
  * created it: a reader may have made the WAL that the writer then fills); and a failed sync is never retried:
  * from then on that file refuses to sync, and nothing is called committed on the strength of a later good one.
+ * A WAL is then cut to what was synced before: reads would go on showing the rest, the next start would take it
+ * for committed and build on it, and a power cut would take both away.
  *
  * Locks and the WAL index are shared by the connections to one path: a struct vfs_node, counted. All
  * connections are in this process, so the locks are fields under a mutex and the index is heap. Nothing is lost
  * by that: SQLite rebuilds the index from the WAL whenever it finds it empty.
  *
- * Nothing is claimed about the disk (no SQLITE_IOCAP_*): a write may tear, and may damage the sector around it.
- * SQLite then pads the WAL to whole sectors before a sync. */
+ * Of the disk one thing is claimed, SQLITE_IOCAP_POWERSAFE_OVERWRITE: writing some bytes damages none beside them.
+ * SQLite claims it by default on Unix. Without it a commit is padded to a whole sector by a frame whose second half
+ * is written after the sync: a later failed sync could take that half away from under what was committed. */
 #include "storage/vfs.h"
 
 #include <assert.h>
@@ -29,7 +32,7 @@
 
 enum {
     VFS_NAME_BYTES = 32,
-    SECTOR_BYTES = 4096,          /* what today's disks write at once; SQLite's default page is as large */
+    SECTOR_BYTES = 4096,          /* what today's disks write at once; SQLite's page is as large */
 };
 
 /* What all connections to one database share. */
@@ -69,6 +72,8 @@ struct vfs_file {
     int level;                    /* SQLITE_LOCK_* held */
     bool folder_unsynced;         /* may be new in its folder */
     bool sync_failed;
+    bool is_wal;
+    uint64_t unsynced_from;       /* lowest offset written since the last good sync; UINT64_MAX: none */
     bool shm_mapped;
     unsigned shm_shared;          /* bit i: holds lock i shared */
     unsigned shm_exclusive;
@@ -98,10 +103,11 @@ static int code_of(int err, int otherwise)
 
 static struct vfs_node *node_ref(struct vfs *vfs, const char *path)
 {
+    assert(strlen(path) < FS_PATH_MAX);    /* vfs_full_pathname() has seen it */
     pthread_mutex_lock(&vfs->mutex);
     struct vfs_node *node = vfs->nodes;
     while (node && strcmp(node->path, path) != 0) node = node->next;
-    if (!node && strlen(path) < sizeof node->path) {
+    if (!node) {
         node = calloc(1, sizeof *node);
         if (node) {
             strcpy(node->path, path);
@@ -146,6 +152,7 @@ static int vfs_write(sqlite3_file *base, const void *from, int len, sqlite3_int6
     struct vfs_file *f = file_of(base);
     const struct fsio *fs = f->vfs->fs;
     struct iovec part = { (void *)from, (size_t)len };
+    if ((uint64_t)offset < f->unsynced_from) f->unsynced_from = (uint64_t)offset;
     return code_of(fs->pwritev(fs->self, f->file, &part, 1, (uint64_t)offset), SQLITE_IOERR_WRITE);
 }
 
@@ -181,8 +188,12 @@ static int vfs_sync(sqlite3_file *base, int flags)
     if (!err && f->folder_unsynced) err = vfs_sync_folder_of(fs, f->path);
     if (err) {
         f->sync_failed = true;
+        /* In a WAL nothing lies behind that but the transaction that now fails, and frames of an earlier round that
+         * are in the database already. */
+        if (f->is_wal && f->unsynced_from != UINT64_MAX) fs->truncate(fs->self, f->file, f->unsynced_from);
         return SQLITE_IOERR_FSYNC;    /* a full disk too: what of it was written is unknown for ever */
     }
+    f->unsynced_from = UINT64_MAX;
     f->folder_unsynced = false;
     return SQLITE_OK;
 }
@@ -212,7 +223,7 @@ static int vfs_sector_size(sqlite3_file *base)
 static int vfs_characteristics(sqlite3_file *base)
 {
     (void)base;
-    return 0;
+    return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
 }
 
 /* -- the database's lock ---------------------------------------------------------------------------------- */
@@ -418,6 +429,8 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *to, int f
     f->vfs = vfs;
     f->path = path;
     f->folder_unsynced = flags & SQLITE_OPEN_CREATE;
+    f->is_wal = flags & SQLITE_OPEN_WAL;
+    f->unsynced_from = UINT64_MAX;
     if (flags & SQLITE_OPEN_MAIN_DB) {
         f->node = node_ref(vfs, path);
         if (!f->node) return SQLITE_NOMEM;

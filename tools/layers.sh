@@ -16,8 +16,9 @@ server/net/.*                       proto/proto\.h|server/core/core\.h|posix|soc
 server/chat/.*                      proto/proto\.h|server/(core/core|net/net)\.h|storage/storage\.h|posix
 server/(edge|mesh)/.*               proto/proto\.h|server/(core/core|net/net|chat/chat)\.h|storage/storage\.h|posix|sockets
 server/[^/]*                        proto/proto\.h|server/(core/core|net/net|chat/chat|edge/edge|mesh/mesh)\.h|storage/storage\.h|posix|sockets
-tools/(ctl|bench)/.*                proto/proto\.h|storage/storage\.h|posix|sockets
-tools/client/.*                     proto/(e2ee/e2ee|proto)\.h|posix|sockets
+tools/(ctl|bench)/.*                proto/proto\.h|storage/storage\.h|tools/common/[a-z]+\.h|posix|sockets
+tools/client/.*                     proto/(e2ee/e2ee|proto)\.h|tools/common/[a-z]+\.h|posix|sockets
+tools/common/.*                     proto/proto\.h|posix
 tests/.*                            .*
 
 proto/(codec.*|mpack)\.c            msgpack\.h
@@ -29,15 +30,15 @@ storage/(facts.*|db|vault|vfs)\.[ch] sqlite3\.h
 server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
-server/net/(wskey|tls)\.c              openssl/.*
+server/net/(wskey|tls)\.c           openssl/.*
 server/config\.c                    ini\.h
 server/admin\.c                     jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|editline/readline\.h
 '
-leaf='proto/(err|bytes|id|limits)\.h'
+leaf='proto/(err|bytes|id|limits|wsframe)\.h'
 c='(assert|ctype|errno|inttypes|limits|math|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings)\.h'
-posix='(dirent|fcntl|getopt|locale|poll|pthread|sched|signal|termios|time|unistd|wchar)\.h|sys/(eventfd|epoll|file|ioctl|mman|prctl|queue|random|resource|stat|statvfs|syscall|time|types|uio|wait)\.h|linux/.*'
+posix='(dirent|fcntl|getopt|libgen|locale|poll|pthread|sched|signal|termios|time|unistd|wchar)\.h|sys/(eventfd|epoll|file|ioctl|mman|prctl|queue|random|resource|stat|statvfs|syscall|time|types|uio|wait)\.h|linux/.*'
 sockets='(netdb|ifaddrs)\.h|sys/(socket|un)\.h|(netinet|arpa|net)/.*'
 
 # The names above, put in where the table has them.

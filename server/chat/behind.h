@@ -41,7 +41,7 @@
 
 #include "proto/id.h"
 #include "proto/limits.h"
-#include "server/core/frame.h"
+#include "server/core/core.h"
 
 enum {
     /* Conversations one session may be caught up in at once. Each costs 32 bytes; a slice of the scan fills it. */

@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-#include "server/core/shard.h"
+#include "server/core/core.h"
 
 struct roster_slice { uint16_t shard; uint32_t first, count; };
 

@@ -70,8 +70,4 @@ int cmd_history(struct client *c, int argc, char **argv);
 int cmd_info(struct client *c, int argc, char **argv);
 int cmd_chat(struct client *c, int argc, char **argv);
 
-/* A password from --password-file (NULL: not given), PIPIT_PASSWORD, or a prompt without echo (asked twice when
- * `confirm`). EXIT_DONE, or EXIT_USAGE after saying why. */
-int password_get(const struct client *c, const char *file, bool confirm, char out[static PASSWORD_BYTES_MAX + 1]);
-
 #endif

@@ -99,7 +99,7 @@ static int listen_until(struct listening *l, uint64_t until)
     while (!err && !is_done(l) && mono_ms() < until) {
         err = online_turn(l->online, -1, &ignored, until);
         if (!err) err = show(l);
-        if (l->synced && !told) {
+        if (l->synced && !told && !is_done(l)) {
             told = true;
             if (l->o->json) json_plain(stdout, "synced");
         }
