@@ -1,4 +1,4 @@
-/* main.c - `pipit`, the terminal client: global options, the list of commands, help, exit codes. */
+/* main.c - pipit: options, help, and the table of commands. */
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
@@ -6,150 +6,132 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "tools/client/client.h"
+#include "tools/client/commands.h"
 
-struct command {
+enum { SECONDS_MAX = 365 * 24 * 3600, COUNT_MAX = 1000000000 };
+
+static const struct command {
     const char *name;
-    int (*run)(struct client *c, int argc, char **argv);
-    const char *arguments, *summary, *help;
-};
-
-#define PASSWORD_HELP                                                                                  \
-    "  --password-file FILE  the first line of FILE is the password\n"                                 \
-    "Without it the password is PIPIT_PASSWORD, or is asked for without echo.\n"
-
-static const struct command commands[] = {
-    { "register", cmd_register, "USER --invite CODE", "make an account and log in",
-      "Makes the account USER on the server and logs this home in.\n\n"
-      "  --invite CODE         from whoever runs the server (`pipitctl invite`); each is good once\n" PASSWORD_HELP },
-    { "login", cmd_login, "USER", "make this home a device of USER",
-      "Logs in and keeps the device's token in the home. Does nothing when USER is logged in here already.\n\n"
-      PASSWORD_HELP },
-    { "send", cmd_send, "[--timeout S] [--quiet] WHO TEXT...", "send one message",
-      "Sends TEXT (its words joined by a space) to the user WHO, and prints the message id when the server has it on\n"
-      "disk. With `-` instead of TEXT, or none and no terminal, the text is the standard input. Options stand before\n"
-      "WHO.\n\n"
-      "  --timeout S           give up after S seconds (default 30, exit code 3). The message then stays in the outbox\n"
-      "                        and goes out with the next command\n"
-      "  --quiet               no remarks on stderr\n" },
-    { "listen", cmd_listen, "[--json] [--count N] [--timeout S] [--no-read]", "print messages as they come",
-      "Prints what has come in since the last time, then what comes in, and tells the senders that it was read.\n\n"
-      "  --json                one JSON object a line: event (message, receipt, synced, online, offline, goodbye),\n"
-      "                        conversation, from, device, id, seq, time, text; or user, delivered, read\n"
-      "  --count N             end after N messages from others\n"
-      "  --timeout S           end after S seconds (exit code 3 when there never was a connection)\n"
-      "  --no-read             do not say that the messages were read\n" },
-    { "history", cmd_history, "WHO [--limit N] [--before SEQ] [--json]", "print older messages",
-      "Prints the last messages exchanged with the user WHO, oldest first.\n\n"
-      "  --limit N             how many (default 20)\n"
-      "  --before SEQ          those before the message with this number in the conversation\n"
-      "  --json                one JSON object a line\n" },
-    { "info", cmd_info, "ID [--json]", "who has received and read a message",
-      "Asks the server when the message ID was delivered to each member, and when each has read it.\n\n"
-      "  --json                {\"id\", \"conversation\", \"seq\", \"from\", \"sent\", \"members\": [{\"user\", \"delivered\",\n"
-      "                        \"read\"}]}, times in milliseconds since 1970 or null\n" },
-    { "chat", cmd_chat, "WHO", "talk with someone, line by line",
-      "What you type goes to the user WHO; what comes in is printed above. Ctrl-D ends it.\n\n"
-      "  \xe2\x9c\x93   the server has it on disk      \xe2\x9c\x93\xe2\x9c\x93  delivered      blue \xe2\x9c\x93\xe2\x9c\x93  read\n\n"
-      "What is typed without a connection is kept and goes out later. NO_COLOR=1 turns colours off.\n" },
+    int (*run)(const struct options *o);
+    const char *usage, *help;
+} commands[] = {
+    { "register", cmd_register, "register USER --invite CODE [--password-file F]",
+      "Makes an account, and logs this home in. `pipitctl invite` makes the code." },
+    { "login", cmd_login, "login USER [--password-file F]",
+      "Makes this home a device of the user." },
+    { "send", cmd_send, "send WHO TEXT... [--timeout S]",
+      "Sends and prints the message id once the server has it on disk. Without TEXT (or with -) it is read from standard\n"
+      "input. After S seconds (30) without a connection: exit code 3; the message stays and goes out with the next command." },
+    { "listen", cmd_listen, "listen [--json] [--count N] [--timeout S] [--no-read]",
+      "Prints what comes, first of all what waited. Ends after N messages from others, or S seconds." },
+    { "history", cmd_history, "history WHO [--limit N] [--before SEQ] [--json]",
+      "Prints the last N messages (20), or those before a sequence." },
+    { "info", cmd_info, "info ID [--json]",
+      "When a message was sent, delivered to and read by each member." },
+    { "chat", cmd_chat, "chat WHO",
+      "Talk: what you type goes out, what comes is printed above. Ctrl-D ends." },
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
-static void print_help(void)
+static void print_help(FILE *to)
 {
-    printf("usage: pipit [--server URL] [--home DIR] [--ca FILE] COMMAND ...\n\nCommands:\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-9s %-48s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
-    printf("\nOptions, before the command:\n"
-           "  --server URL   ws://HOST:PORT or wss://HOST (default: the one logged in at, else ws://127.0.0.1:8700)\n"
-           "  --home DIR     where this device keeps its token and messages (default: PIPIT_HOME, else ~/.pipit)\n"
-           "  --ca FILE      trust the certificates in FILE instead of the system's, for wss://\n"
-           "  --version, --help\n"
-           "\n`pipit COMMAND --help` tells more. Exit codes: 0 done, 1 refused by the server, 2 usage or a home that\n"
-           "cannot be used, 3 no connection.\n");
+    fprintf(to, "usage: pipit [--server URL] [--home DIR] [--ca FILE] COMMAND\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(to, "  %s\n", commands[i].usage);
+    fprintf(to, "\n"
+                "  --server URL   ws://HOST:PORT or wss://HOST; remembered by login (default ws://127.0.0.1:8700)\n"
+                "  --home DIR     where this device keeps its state (default: $PIPIT_HOME, else ~/.pipit)\n"
+                "  --ca FILE      trust this certificate authority for wss://\n"
+                "\n"
+                "Passwords come from --password-file, PIPIT_PASSWORD or a prompt.\n"
+                "Exit codes: 0 done, 1 refused by the server, 2 usage, 3 no connection.\n");
 }
 
-static void print_command_help(const struct command *command)
+static int usage(const char *what, const char *which)
 {
-    printf("usage: pipit [--server URL] [--home DIR] %s %s\n\n%s", command->name, command->arguments, command->help);
+    fprintf(stderr, "pipit: %s%s%s; try `pipit --help`\n", what, which ? ": " : "", which ? which : "");
+    return EXIT_USAGE;
 }
 
-static const struct command *find_command(const char *name)
+static bool take_number(const char *name, const char *text, uint64_t max, uint64_t *out)
 {
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, name) == 0) return &commands[i];
-    return NULL;
+    if (parse_number(text, max, out)) return true;
+    fprintf(stderr, "pipit: --%s %s: a number from 1 to %llu is wanted\n", name, text, (unsigned long long)max);
+    return false;
 }
 
-/* PIPIT_HOME, else ~/.pipit. NULL: neither is known. */
-static const char *default_home(char path[static HOME_PATH_MAX])
+/* 0: go on; else exit code + 1. */
+static int parse(int argc, char **argv, struct options *o)
 {
-    const char *given = getenv("PIPIT_HOME"), *user = getenv("HOME");
-    if (given && given[0]) return given;
-    if (!user || !user[0] || snprintf(path, HOME_PATH_MAX, "%s/.pipit", user) >= HOME_PATH_MAX) return NULL;
-    return path;
-}
-
-/* What people type and read is UTF-8 here; where the locale says nothing of the kind, as in a bare container, editing
- * would otherwise drop every letter beyond ASCII. */
-static void set_locale(void)
-{
-    if (!setlocale(LC_ALL, "") || MB_CUR_MAX < 4) setlocale(LC_CTYPE, "C.UTF-8");
-}
-
-static int run(struct client *c, int argc, char **argv)
-{
-    static char path[HOME_PATH_MAX];
-    const struct command *command = find_command(argv[0]);
-    if (!command) {
-        fprintf(stderr, "pipit: there is no command \"%.60s\".\nTry `pipit --help`.\n", argv[0]);
-        return EXIT_USAGE;
-    }
-    c->command = command->name;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 && (i == 1 || command->run != cmd_send)) {
-            print_command_help(command);
-            return EXIT_DONE;
+    static const struct option options[] = {
+        { "server", required_argument, NULL, 's' },  { "home", required_argument, NULL, 'h' },
+        { "ca", required_argument, NULL, 'a' },      { "invite", required_argument, NULL, 'i' },
+        { "password-file", required_argument, NULL, 'p' },
+        { "json", no_argument, NULL, 'j' },          { "no-read", no_argument, NULL, 'r' },
+        { "count", required_argument, NULL, 'c' },   { "timeout", required_argument, NULL, 't' },
+        { "limit", required_argument, NULL, 'l' },   { "before", required_argument, NULL, 'b' },
+        { "help", no_argument, NULL, 'H' },          { "version", no_argument, NULL, 'V' },
+        { NULL, 0, NULL, 0 },
+    };
+    int opt;
+    bool good = true, help = false;
+    while (good && (opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (opt) {
+        case 's': o->server = optarg; break;
+        case 'h': o->home = optarg; break;
+        case 'a': o->ca_file = optarg; break;
+        case 'i': o->invite = optarg; break;
+        case 'p': o->password_file = optarg; break;
+        case 'j': o->json = true; break;
+        case 'r': o->no_read = true; break;
+        case 'c': good = take_number("count", optarg, COUNT_MAX, &o->count); break;
+        case 't': good = take_number("timeout", optarg, SECONDS_MAX, &o->timeout_s); break;
+        case 'l': good = take_number("limit", optarg, COUNT_MAX, &o->limit); break;
+        case 'b': o->before = optarg; break;
+        case 'H': help = true; break;
+        case 'V': printf("pipit %s\n", PIPIT_VERSION); return EXIT_DONE + 1;
+        default:  return usage("that option is not known", NULL) + 1;
         }
     }
-    if (!c->home_dir) c->home_dir = default_home(path);
-    if (!c->home_dir) return usage_error(c, "no home: set HOME or PIPIT_HOME, or give --home DIR");
-    optind = 0;    /* getopt begins anew, with the command's own options */
-    opterr = 0;
-    int code = command->run(c, argc, argv);
-    client_close(c);
-    return code;
+    if (!good) return EXIT_USAGE + 1;
+    o->words = argv + optind;
+    o->word_count = argc - optind;
+    if (!help) return 0;
+    for (size_t i = 0; o->word_count && i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, o->words[0]) != 0) continue;
+        printf("usage: pipit %s\n\n%s\n", commands[i].usage, commands[i].help);
+        return EXIT_DONE + 1;
+    }
+    print_help(stdout);
+    return EXIT_DONE + 1;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "server", required_argument, NULL, 's' }, { "home", required_argument, NULL, 'h' },
-        { "ca", required_argument, NULL, 'c' },     { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, '?' + 256 },   { NULL, 0, NULL, 0 },
-    };
-    struct client c = { 0 };
-    int opt;
-    set_locale();
-    signal(SIGPIPE, SIG_IGN);    /* a reader of our output that goes is an error of writing, not our end */
-    if (sodium_init() < 0) {
-        fprintf(stderr, "pipit: no random numbers on this system\n");
+    static char home[HOME_PATH_MAX];
+    struct options o = { 0 };
+    setlocale(LC_ALL, "");
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    if (sodium_init() < 0) return usage("libsodium does not start", NULL);
+    int stop = parse(argc, argv, &o);
+    if (stop) return stop - 1;
+    if (!o.home) o.home = getenv("PIPIT_HOME");
+    if (!o.home || !o.home[0]) {
+        const char *base = getenv("HOME");
+        snprintf(home, sizeof home, "%s/.pipit", base && base[0] ? base : ".");
+        o.home = home;
+    }
+    if (o.word_count == 0) {
+        print_help(stderr);
         return EXIT_USAGE;
     }
-    while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-        switch (opt) {
-        case 's': c.server = optarg; break;
-        case 'h': c.home_dir = optarg; break;
-        case 'c': c.ca_file = optarg; break;
-        case 'v': printf("pipit " PIPIT_VERSION "\n"); return EXIT_DONE;
-        case '?' + 256: print_help(); return EXIT_DONE;
-        default: fprintf(stderr, "Try `pipit --help`.\n"); return EXIT_USAGE;
-        }
+    const char *name = o.words[0];
+    o.words++;
+    o.word_count--;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0) return commands[i].run(&o);
     }
-    if (optind >= argc) {
-        fprintf(stderr, "pipit: which command? Try `pipit --help`.\n");
-        return EXIT_USAGE;
-    }
-    return run(&c, argc - optind, argv + optind);
+    return usage("no such command", name);
 }
