@@ -184,7 +184,9 @@ static void a_killed_server_has_every_accepted_message(void **state)
 int main(void)
 {
     static uint16_t one = 1, four = 4;
-#define BOTH(test) { #test " (1 shard)", test, set_up, tear_down, &one }, { #test " (4 shards)", test, set_up, tear_down, &four }
+#define BOTH(test)                                             \
+    { #test "_on_one_shard", test, set_up, tear_down, &one }, \
+    { #test "_on_four_shards", test, set_up, tear_down, &four }
     const struct CMUnitTest tests[] = {
         BOTH(a_message_arrives_and_its_three_receipts_come_back),
         BOTH(what_came_while_offline_is_sent_before_synced),

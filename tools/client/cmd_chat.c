@@ -245,15 +245,16 @@ static void on_event(void *arg, const struct sync_event *e)
     struct own *m;
     switch (e->kind) {
     case SYNC_ACCEPTED:
-        m = conv_id_equal(&e->conv, &t->conv) ? own_find(t, e->client_seq) : NULL;
-        if (!m) break;
+        if (!conv_id_equal(&e->conv, &t->conv)) break;
         if (t->waiting) t->waiting--;
+        m = own_find(t, e->client_seq);
+        if (!m) break;                    /* too far back to be followed */
         m->seq = e->seq;
         m->ticks = TICKS_SENT;
         show_ticks(t, m);
         break;
     case SYNC_REFUSED:
-        if (t->waiting) t->waiting--;
+        if (t->waiting && user_id_equal(&e->user, &t->peer)) t->waiting--;
         snprintf(line, sizeof line, "not sent: %s", e->text[0] ? e->text : err_text(e->err));
         show_line(t, line);
         break;

@@ -259,10 +259,20 @@ static int on_fill(struct sync *s, struct ask a, const struct msg_page *page)
     return 0;
 }
 
+static int take_recipient(void *arg, const struct outbox_row *row)
+{
+    *(struct user_id *)arg = row->to;
+    return 0;
+}
+
 static int on_refused(struct sync *s, uint64_t client_seq, const struct msg_error *e)
 {
+    struct user_id to = { "" };
+    int found = home_outbox_get(s->home, client_seq, take_recipient, &to);
+    if (found && found != ERR_NOT_FOUND) return found;
     struct sync_event *told = sync_tell(s, SYNC_REFUSED);
     if (!told) return ERR_NOMEM;
+    told->user = to;
     told->client_seq = client_seq;
     told->err = e->code ? -(int)e->code : ERR_MALFORMED;
     set_text(told, e->text);
