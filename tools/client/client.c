@@ -1,4 +1,5 @@
 /* client.c - what every command that speaks for a device begins and ends with. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,21 @@ void client_close(struct client *client)
     client->home = NULL;
 }
 
+int client_lock(struct client *c, const char *command)
+{
+    char holder[64];
+    int err;
+    while ((err = home_lock(c->home, command, holder)) == ERR_IN_USE) {
+        if (strstr(holder, ", listen") || strstr(holder, ", chat")) {
+            fprintf(stderr, "pipit: another pipit (%s) has the session of this home: end it, or log in with another --home\n",
+                    holder);
+            return EXIT_USAGE;
+        }
+        poll(NULL, 0, LOOK_MS);
+    }
+    return err ? client_fail(err, NULL) : 0;
+}
+
 int client_fail(int err, const char *why)
 {
     fprintf(stderr, "pipit: %s\n", why && why[0] ? why : err_text(err));
@@ -40,6 +56,13 @@ int client_fail(int err, const char *why)
     case ERR_REPLACED:
         fprintf(stderr, "pipit: the same home is in use elsewhere; a second device needs a --home and a login of its own\n");
         return EXIT_REFUSED;
+    case ERR_AUTH:
+    case ERR_REVOKED:
+        fprintf(stderr, "pipit: the server does not take this device any more: log in again with another --home\n");
+        return EXIT_REFUSED;
+    case ERR_NO_SPACE: case ERR_IO: case ERR_CORRUPT: case ERR_NOMEM: case ERR_IN_USE:
+        fprintf(stderr, "pipit: the home could not be written; nothing that was accepted is lost\n");
+        return EXIT_USAGE;
     case ERR_PEER:
     case ERR_IDLE: return EXIT_NO_LINK;
     default:       return EXIT_REFUSED;

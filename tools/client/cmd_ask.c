@@ -9,7 +9,7 @@
 #include "tools/client/commands.h"
 #include "tools/client/output.h"
 
-enum { ASK_TIMEOUT_S = 30, LOOK_MS = 50, HISTORY_DEFAULT = 20 };
+enum { ASK_TIMEOUT_S = 30, HISTORY_DEFAULT = 20 };
 
 static void ignore_event(void *arg, const struct sync_event *e)
 {
@@ -153,9 +153,7 @@ static void print_info_json(const struct msg_info_answer *a)
     }
     json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:I, s:o}", "id", id, "conversation", conv, "seq", (json_int_t)a->seq,
                           "from", a->from.v, "sent", (json_int_t)msg_id_ms(&a->id), "members", members);
-    json_dumpf(o, stdout, JSON_COMPACT);
-    printf("\n");
-    json_decref(o);
+    json_line(stdout, o);
 }
 
 static void print_info(const struct msg_info_answer *a)

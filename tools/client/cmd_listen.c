@@ -1,4 +1,9 @@
-/* cmd_listen.c - prints what comes, first of all what waited. */
+/* cmd_listen.c - prints what comes, first of all what waited.
+ *
+ * What is printed is what is fresh in the store: stored, in order, and not shown before, whichever command of this home
+ * received it. It is marked as shown, and read, after the lines have left: a crash in between prints them again, never
+ * not at all. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +18,8 @@ struct listening {
     struct client client;
     struct online *online;
     uint64_t count;                       /* from others, printed */
-    bool synced;
+    bool synced, was_offline;
+    bool mute;                            /* standard output is gone */
     /* -- printed and not yet marked as shown -- */
     struct msg_id ids[SHOW_MAX];
     struct conv_id convs[SHOW_MAX];
@@ -21,23 +27,23 @@ struct listening {
     size_t id_count, conv_count;
 };
 
+static volatile sig_atomic_t stopped;     /* Ctrl-C: end as after --timeout, with everything said */
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
 static void on_event(void *arg, const struct sync_event *e)
 {
     struct listening *l = arg;
-    char time[32];
     switch (e->kind) {
     case SYNC_RECEIPT:
-        if (l->o->json) {
-            json_receipt(stdout, e);
-        } else {
-            format_time(e->time_ms, time);
-            printf("%s %s has %s everything up to %llu\n", time, e->user.v, e->read >= e->delivered ? "read" : "got",
-                   (unsigned long long)(e->read >= e->delivered ? e->read : e->delivered));
-            fflush(stdout);
-        }
+        if (l->o->json) json_receipt(stdout, e);
         break;
     case SYNC_SYNCED:
-        l->synced = true;
+        l->synced = true;                 /* printed after what came before it */
         break;
     case SYNC_REFUSED:
         fprintf(stderr, "pipit: a message to %s was refused: %s\n", e->user.v, e->text);
@@ -54,22 +60,35 @@ static void on_link(void *arg, bool open, const char *why)
 {
     struct listening *l = arg;
     if (!open) fprintf(stderr, "pipit: no connection (%s): trying again\n", why);
-    else if (online_was_open(l->online) && !l->o->json) fprintf(stderr, "pipit: connected\n");
+    else if (l->was_offline) fprintf(stderr, "pipit: connected\n");
+    l->was_offline = !open;
+}
+
+static bool is_done(const struct listening *l)
+{
+    return stopped || l->mute || (l->o->count && l->count >= l->o->count);
+}
+
+static void note_read(struct listening *l, const struct message_row *row)
+{
+    size_t i = 0;
+    while (i < l->conv_count && !conv_id_equal(&l->convs[i], &row->m.conv)) i++;
+    if (i == l->conv_count) l->convs[l->conv_count++] = row->m.conv;
+    l->seqs[i] = row->m.seq;
 }
 
 static int print_fresh(void *arg, const struct message_row *row)
 {
     struct listening *l = arg;
-    size_t i = 0;
-    bool enough = l->o->count && l->count >= l->o->count;
-    if (enough || l->id_count == SHOW_MAX) return ERR_END;      /* the rest stays fresh */
+    bool from_self = user_id_equal(&row->m.from, &l->client.account.user);
+    if (is_done(l) || l->id_count == SHOW_MAX) return ERR_END;      /* the rest stays fresh */
+    l->ids[l->id_count++] = row->m.id;
+    if (row->m.kind > KIND_TOMBSTONE) return 0;                     /* keeps its place, says nothing */
     if (l->o->json) json_message(stdout, &row->m);
     else print_message(stdout, &row->m);
-    if (!user_id_equal(&row->m.from, &l->client.account.user)) l->count++;
-    l->ids[l->id_count++] = row->m.id;
-    while (i < l->conv_count && !conv_id_equal(&l->convs[i], &row->m.conv)) i++;
-    if (i == l->conv_count) l->convs[l->conv_count++] = row->m.conv;
-    l->seqs[i] = row->m.seq;
+    if (from_self) return 0;                                        /* of another device of this user */
+    l->count++;
+    note_read(l, row);
     return 0;
 }
 
@@ -81,15 +100,11 @@ static int show(struct listening *l)
         l->id_count = l->conv_count = 0;
         err = home_message_each_fresh(l->client.home, NULL, print_fresh, l);
         if (err == ERR_END) err = 0;
-        if (err || l->id_count == 0) return err;
+        l->mute = !output_flush();
+        if (err || l->mute || l->id_count == 0) return err;
         err = online_show(l->online, l->ids, l->id_count, l->convs, l->seqs, l->o->no_read ? 0 : l->conv_count);
     } while (!err && l->id_count == SHOW_MAX);
     return err;
-}
-
-static bool is_done(const struct listening *l)
-{
-    return l->o->count && l->count >= l->o->count;
 }
 
 static int listen_until(struct listening *l, uint64_t until)
@@ -98,45 +113,53 @@ static int listen_until(struct listening *l, uint64_t until)
     int err = show(l);
     while (!err && !is_done(l) && mono_ms() < until) {
         err = online_turn(l->online, -1, &ignored, until);
-        if (!err) err = show(l);
-        if (l->synced && !told && !is_done(l)) {
-            told = true;
-            if (l->o->json) json_plain(stdout, "synced");
-        }
+        int store_err = show(l);          /* also what came before the session ended */
+        if (!err) err = store_err;
+        if (!l->synced || told || is_done(l)) continue;
+        told = true;
+        if (l->o->json) json_plain(stdout, "synced");
+        l->mute = !output_flush();
     }
     return err ? err : online_drain(l->online);
 }
 
-int cmd_listen(const struct options *o)
+static int run(struct listening *l)
 {
     static const struct online_ops ops = { .on_event = on_event, .on_link = on_link };
+    const struct sigaction action = { .sa_handler = on_signal };
+    struct client *c = &l->client;
+    char why[WHY_MAX];
+    int code, err = online_new(c->home, &c->account, &c->url, c->ca_file, &ops, l, &l->online);
+    if (err) return client_fail(err, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    err = listen_until(l, l->o->timeout_s ? mono_ms() + 1000 * l->o->timeout_s : UINT64_MAX);
+    snprintf(why, sizeof why, "%s", online_why(l->online));
+    if (err) {
+        code = client_fail(err, why);
+    } else if (l->mute) {
+        code = EXIT_USAGE;
+    } else if (is_done(l) || online_was_open(l->online)) {
+        code = EXIT_DONE;
+    } else {
+        fprintf(stderr, "pipit: no connection: %s\n", why);
+        code = EXIT_NO_LINK;
+    }
+    online_free(l->online);
+    return code;
+}
+
+int cmd_listen(const struct options *o)
+{
     struct listening l = { .o = o };
-    char holder[64], why[WHY_MAX] = "";
     if (o->word_count) {
         fprintf(stderr, "pipit: listen takes no words: %s\n", o->words[0]);
         return EXIT_USAGE;
     }
     int code = client_open(o, &l.client);
-    int err = code ? 0 : home_lock(l.client.home, "listen", holder);
-    if (err == ERR_IN_USE) {
-        fprintf(stderr, "pipit: another pipit (%s) has the session of this home\n", holder);
-        code = EXIT_USAGE;
-    }
-    if (code) {
-        client_close(&l.client);
-        return code;
-    }
-    if (!o->json) client_warn_plain();
-    struct client *c = &l.client;
-    if (!err) err = online_new(c->home, &c->account, &c->url, c->ca_file, &ops, &l, &l.online);
-    if (!err) {
-        err = listen_until(&l, o->timeout_s ? mono_ms() + 1000 * o->timeout_s : UINT64_MAX);
-        snprintf(why, sizeof why, "%s", online_why(l.online));
-        code = online_was_open(l.online) ? EXIT_DONE : EXIT_NO_LINK;
-        online_free(l.online);
-    }
-    if (err) code = client_fail(err, why);
-    else if (code == EXIT_NO_LINK && !is_done(&l)) fprintf(stderr, "pipit: no connection: %s\n", why);
+    if (!code) code = client_lock(&l.client, "listen");
+    if (!code && !o->json) client_warn_plain();
+    if (!code) code = run(&l);
     client_close(&l.client);
-    return is_done(&l) && !err ? EXIT_DONE : code;
+    return code;
 }

@@ -7,7 +7,7 @@
 
 #include "tools/client/commands.h"
 
-enum { SEND_TIMEOUT_S = 30, LOOK_MS = 50 };
+enum { SEND_TIMEOUT_S = 30 };
 
 struct sending {
     struct client client;

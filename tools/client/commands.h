@@ -7,7 +7,13 @@
 
 #include "tools/client/online.h"
 
-enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_LINK = 3 };
+enum {
+    EXIT_DONE = 0,
+    EXIT_REFUSED = 1,                 /* by the server, for good */
+    EXIT_USAGE = 2,                   /* arguments, or a home that cannot be used */
+    EXIT_NO_LINK = 3,
+};
+enum { LOOK_MS = 20 };                /* between two looks whether another process is done */
 
 struct options {
     const char *server;               /* --server, or NULL: the home's, else the default */
@@ -40,7 +46,10 @@ struct client {
 /* 0, or an exit code (the reason has been said). Give it back with client_close() in both cases. */
 int client_open(const struct options *o, struct client *client);
 void client_close(struct client *client);
-/* Said for an error that ends a session: exit code. */
+/* The home's lock, for a command that keeps it. The short ones of other processes (send, ask) are waited for; another
+ * that keeps it is named. 0 or an exit code. */
+int client_lock(struct client *c, const char *command);
+/* Said for an error that ends a session or of the store: exit code. */
 int client_fail(int err, const char *why);
 /* The conversation with WHO; EXIT_USAGE and a word when it is no user name. */
 int client_peer(const struct client *c, const char *who, struct user_id *peer, struct conv_id *conv);

@@ -1,10 +1,11 @@
-/* output.c - see output.h. */
+/* output.c - what people and programs see (see output.h). The one file of the client, with cmd_ask.c, that makes JSON. */
 #include "tools/client/output.h"
 
-#include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* One code point; *len_out bytes of it. The text was checked to be UTF-8 or is shown as bytes gone wrong. */
 static uint32_t code_point(const uint8_t *at, size_t left, size_t *len_out)
@@ -34,21 +35,27 @@ void print_text(FILE *to, struct bytes text, bool lines)
 {
     for (size_t i = 0, len; i < text.len; i += len) {
         uint32_t c = code_point(text.at + i, text.len - i, &len);
-        if (c == '\n' || c == '\t') fputc(lines ? (int)c : ' ', to);
+        if (c == '\n' && lines) fputs("\n    ", to);    /* indented: no line of a message looks like another message */
+        else if (c == '\n' || c == '\t') fputc(' ', to);
         else if (is_unsafe(c)) fputs("\xef\xbf\xbd", to);
         else fwrite(text.at + i, 1, len, to);
     }
 }
 
-struct bytes message_text(const struct msg_message *m)
+struct bytes content_of(const struct msg_message *m)
 {
     struct bytes text;
+    if (m->kind != KIND_MESSAGE || content_text_decode(m->body, &text) || !bytes_is_utf8(text)) return BYTES_NONE;
+    return text.at ? text : bytes_of("", 0);
+}
+
+struct bytes message_text(const struct msg_message *m)
+{
+    struct bytes text = content_of(m);
+    if (text.at) return text;
     if (m->kind == KIND_TOMBSTONE) return bytes_of_str("[deleted]");
-    if (m->kind != KIND_MESSAGE) return bytes_of_str("[something a newer version shows]");
-    if (content_text_decode(m->body, &text) || !bytes_is_utf8(text)) {
-        return bytes_of_str("[a message that a newer version shows]");
-    }
-    return text;
+    if (m->body.len == 0) return bytes_of_str("[nothing for this device]");
+    return bytes_of_str("[something that a newer version shows]");
 }
 
 static void format(uint64_t ms, const char *how, char *out, size_t size)
@@ -68,25 +75,36 @@ void format_time(uint64_t ms, char out[static 32])
     format(ms, "%Y-%m-%d %H:%M:%S", out, 32);
 }
 
-/* Takes `object`. */
-static void json_line(FILE *to, json_t *object)
+void json_line(FILE *to, json_t *object)
 {
-    if (object) json_dumpf(object, to, JSON_COMPACT);
-    fputc('\n', to);
-    fflush(to);
+    /* On a terminal everything but ASCII is escaped: JSON itself lets the controls U+0080 to U+009F through. */
+    char *line = object ? json_dumps(object, JSON_COMPACT | (isatty(fileno(to)) ? JSON_ENSURE_ASCII : 0)) : NULL;
+    if (!line) abort();    /* out of memory: a line left out would be a lie to whoever reads them */
+    fprintf(to, "%s\n", line);
+    free(line);
     json_decref(object);
+}
+
+bool output_flush(void)
+{
+    static bool said;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
+    if (!said) fprintf(stderr, "pipit: cannot write to the standard output\n");
+    said = true;
+    return false;
 }
 
 void json_message(FILE *to, const struct msg_message *m)
 {
     char conv[CONV_ID_TEXT], device[DEVICE_ID_TEXT], id[MSG_ID_TEXT];
-    struct bytes text = message_text(m);
+    struct bytes text = content_of(m);
     conv_id_print(&m->conv, conv);
     device_id_print(m->device, device);
     msg_id_print(&m->id, id);
-    json_line(to, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s%}", "event", "message", "conversation", conv,
+    json_line(to, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "event", "message", "conversation", conv,
                             "from", m->from.v, "device", device, "id", id, "seq", (json_int_t)m->seq, "time",
-                            (json_int_t)msg_id_ms(&m->id), "text", text.at, text.len));
+                            (json_int_t)msg_id_ms(&m->id), "text",
+                            text.at ? json_stringn((const char *)text.at, text.len) : json_null()));
 }
 
 void json_receipt(FILE *to, const struct sync_event *e)
@@ -110,5 +128,4 @@ void print_message(FILE *to, const struct msg_message *m)
     fprintf(to, "%s %s: ", time, m->from.v);
     print_text(to, message_text(m), true);
     fputc('\n', to);
-    fflush(to);
 }
