@@ -104,7 +104,7 @@ static int print_pages(struct client *c, const struct conv_id *conv, uint64_t be
     rest = code ? BYTES_NONE : m.u.page.records;
     while (!code && page_next(&rest, &record) == 0) {
         if (json) json_message(stdout, &record);
-        else print_message(stdout, &record);
+        else print_message_line(stdout, &record);
     }
     buf_fini(&answer);
     return code;

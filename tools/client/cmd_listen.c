@@ -85,7 +85,7 @@ static int print_fresh(void *arg, const struct message_row *row)
     l->ids[l->id_count++] = row->m.id;
     if (row->m.kind > KIND_TOMBSTONE) return 0;                     /* keeps its place, says nothing */
     if (l->o->json) json_message(stdout, &row->m);
-    else print_message(stdout, &row->m);
+    else print_message_line(stdout, &row->m);
     if (from_self) return 0;                                        /* of another device of this user */
     l->count++;
     note_read(l, row);

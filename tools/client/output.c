@@ -121,7 +121,7 @@ void json_plain(FILE *to, const char *event)
     json_line(to, json_pack("{s:s}", "event", event));
 }
 
-void print_message(FILE *to, const struct msg_message *m)
+void print_message_line(FILE *to, const struct msg_message *m)
 {
     char time[32];
     format_time(msg_id_ms(&m->id), time);

@@ -26,6 +26,6 @@ void json_message(FILE *to, const struct msg_message *m);
 void json_receipt(FILE *to, const struct sync_event *e);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
 /* "2026-11-24 10:00:00 alice: text" */
-void print_message(FILE *to, const struct msg_message *m);
+void print_message_line(FILE *to, const struct msg_message *m);
 
 #endif
