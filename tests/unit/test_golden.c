@@ -124,7 +124,7 @@ static void fields_in_document(size_t heading, char *out, size_t size)
     }
 }
 
-/* The fields of a sample are held to the code by test_codec.c. */
+/* The fields of a sample are held to the code by test_codec_refuse.c. */
 static void every_frame_lists_its_fields_in_their_order(void **state)
 {
     (void)state;
