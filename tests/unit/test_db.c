@@ -14,8 +14,8 @@ static const char path[] = "/test.db";
 
 static const char *const steps[] = {
     "CREATE TABLE notes (number INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT",
-    "ALTER TABLE notes ADD COLUMN stars INTEGER NOT NULL DEFAULT 3;"
-    "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;",
+    ("ALTER TABLE notes ADD COLUMN stars INTEGER NOT NULL DEFAULT 3;"
+     "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"),
     "INSERT INTO tags VALUES ('new'), ('old')",
 };
 
