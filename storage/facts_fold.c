@@ -4,8 +4,8 @@
  * record number the fold covers. Writing the same fold twice, or one that begins earlier, changes nothing.
  *
  * A conversation whose first record is in the fold is made from the members that record names, should its rows be
- * missing. Otherwise a head, a membership or a device without a row is left alone: its conversation or user was
- * erased, and a fold must not bring it back. */
+ * missing. Otherwise what belongs to a conversation or device without a row is left alone: it was erased, and a
+ * fold must not bring it back. */
 #include <stdlib.h>
 
 #include "proto/err.h"
@@ -65,7 +65,8 @@ static int flush_cursor(struct facts *facts, const struct fold_row *row)
 {
     struct query q;
     query_start(&q, facts->db,
-                "INSERT INTO cursors (conv, user, device, delivered, settled) VALUES (?, ?, ?, ?, ?)"
+                "INSERT INTO cursors (conv, user, device, delivered, settled)"
+                " SELECT conv, ?2, ?3, ?4, ?5 FROM convs WHERE conv = ?1"
                 " ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered),"
                 "                           settled   = max(settled, excluded.settled)");
     put_device_key(&q, &row->key);
@@ -78,7 +79,8 @@ static int flush_repeat(struct facts *facts, const struct fold_row *row)
 {
     struct query q;
     query_start(&q, facts->db,
-                "INSERT INTO repeats (conv, user, device, client_seq, seq, id) VALUES (?, ?, ?, ?, ?, ?)"
+                "INSERT INTO repeats (conv, user, device, client_seq, seq, id)"
+                " SELECT conv, ?2, ?3, ?4, ?5, ?6 FROM convs WHERE conv = ?1"
                 " ON CONFLICT DO NOTHING");
     put_device_key(&q, &row->key);
     query_put_u64(&q, row->key.client_seq);
