@@ -241,10 +241,13 @@ static int store_replay_with(struct store *store, const struct store_opening *ho
     fs_path(path, store->dir, "log");
     err = logs_open(store->fs, path, &opening, &store->logs, &store->report);
     const struct logs_report *report = &store->report;
-    if (err && report->bad_file[0])
-        return say(err, why, "log/%.160s at byte %llu: %s", report->bad_file, (unsigned long long)report->bad_offset,
-                   err_text(err));
-    if (err) return why[0] ? err : say(err, why, "log: %s", err_text(err));
+    if (err) {
+        char what[WHY_BYTES];               /* replay_on_record() may have said it already */
+        snprintf(what, sizeof what, "%s", why[0] ? why : err_text(err));
+        if (!report->bad_file[0]) return say(err, why, "log: %s", what);
+        return say(err, why, "log/%.64s at byte %llu: %.140s", report->bad_file,
+                   (unsigned long long)report->bad_offset, what);
+    }
 
     for (uint32_t log = 0; log < LOGS_MAX && !err; log++) err = replay_flush(r, log);
     if (!err) return 0;
