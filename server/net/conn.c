@@ -265,6 +265,7 @@ static void conn_update_reading(struct conn *c)
 void conn_on_input(struct conn *c, struct bytes in)
 {
     STAT_ADD(&c->net->shard->stats, bytes_in, in.len);
+    shard_read_clock(c->net->shard);    /* the turn's may be as old as the sleep was long */
     c->heard_ms = c->net->shard->now_ms;
     if (conn_is_ending(c)) return;
     assert(!c->in);
@@ -342,10 +343,6 @@ static void conn_flush_closing(struct conn *c, bool all_taken)
     /* A stopping server waits for nobody: what is written is the kernel's now. */
     if (c->hard || (all_taken && (c->eof || c->err == ERR_GOING))) {
         conn_enter(c, CONN_GONE);
-        if (c->is_dirty) {                      /* failed in this very flush */
-            STAILQ_REMOVE(&c->net->dirty, c, conn, dirty);
-            c->is_dirty = false;
-        }
         wheel_cancel(conn_wheel(c), &c->timer);
         sock_close(c->sock);
         return;
@@ -364,16 +361,20 @@ void conn_flush(struct conn *c)
         return;
     }
     int err = c->hard ? 0 : out_flush(c);
-    if (err == ERR_AGAIN) {
-        c->blocked = true;
-    } else if (err) {
-        conn_fail(c, err);
-    } else if (c->blocked) {
-        c->blocked = false;
-        if (c->state == CONN_WS && !c->hard) c->net->config.events->on_drained(c);
+    if (err && err != ERR_AGAIN) {
+        conn_fail(c, err);              /* comes again in the next turn, to be closed */
+        return;
     }
-    if (c->state == CONN_CLOSING) conn_flush_closing(c, err == 0);
-    else conn_update_reading(c);
+    if (err) c->blocked = true;
+    if (c->state == CONN_CLOSING) {
+        conn_flush_closing(c, err == 0);
+        return;
+    }
+    conn_update_reading(c);
+    if (err || !c->blocked) return;
+    c->blocked = false;
+    /* Last, since its owner may write or close here: that is for the next turn. */
+    if (c->state == CONN_WS) c->net->config.events->on_drained(c);
 }
 
 /* -- birth and death -- */
