@@ -106,6 +106,7 @@ struct net {
     struct peer_addr *addrs;          /* listener.c's: connections for each address */
     uv_tcp_t listener;
     struct timeout accept_again;      /* no memory for a handle: try later */
+    uint64_t fds_max;                 /* descriptors from this number on are not for connections */
     bool listening;
     bool listener_open;               /* its handle is not closed yet */
     bool closing;

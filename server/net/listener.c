@@ -1,8 +1,11 @@
 /* listener.c - the door: bind once, accept on each shard, and turn away who is too many.
  *
  * The kernel spreads connections over the shards' SO_REUSEPORT sockets. Who is over a limit is answered (503, or 429 for
- * the address's limit) and closed; while too many of those linger the rest are closed without a word. Out of descriptors,
- * libuv accepts with the one it keeps in reserve and closes, so the loop does not spin.
+ * the address's limit) and closed; while too many of those linger the rest are closed without a word.
+ *
+ * Descriptors belong to the whole process, and the log must be able to open its next file however many people connect:
+ * the last of them are not for connections. Should they run out all the same, libuv accepts with one it keeps in reserve
+ * and closes at once, so that the loop does not spin.
  *
  * Socket options are set on the listening socket: Linux hands them down to what it accepts, which saves three calls for
  * each connection. */
@@ -13,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +34,8 @@ enum {
     LISTENER_NOTSENT_BYTES = 64 * 1024,
     REFUSED_LINGERING_MAX = 64,          /* answered with 503 and still there; above it none is answered */
     ACCEPT_AGAIN_MS = 100,
+    /* Files of the log and of SQLite's connections, and descriptors that hand-offs hold twice for a moment. */
+    FDS_KEPT = 64,
 };
 
 /* -- addresses -- */
@@ -82,6 +88,20 @@ void addr_remove(struct net *net, struct conn *c)
 
 /* -- accepting -- */
 
+/* The kernel gives the lowest number that is free. */
+static bool is_last_fd(const struct net *net, const struct sock *s)
+{
+    uv_os_fd_t fd;
+    return uv_fileno((const uv_handle_t *)&s->tcp, &fd) == 0 && (uint64_t)fd >= net->fds_max;
+}
+
+static uint64_t fds_for_connections(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    return limit.rlim_cur > 2 * FDS_KEPT ? limit.rlim_cur - FDS_KEPT : FDS_KEPT;
+}
+
 static void listener_accept(struct net *net)
 {
     struct shard *shard = net->shard;
@@ -101,7 +121,7 @@ static void listener_accept(struct net *net)
     }
     sock_peer(s, c->peer, &loopback);
     c->limited = !loopback && net->config.conns_per_address_max > 0;
-    bool full = net->conns_count >= net->config.conns_max;
+    bool full = net->conns_count >= net->config.conns_max || is_last_fd(net, s);
     bool crowd = c->limited && addr_count(net, c->peer) >= net->config.conns_per_address_max;
     if (!full && !crowd && c->limited && addr_add(net, c) != 0) full = true;
     STAT_ADD(&shard->stats, conns_accepted, !full && !crowd);
@@ -126,7 +146,7 @@ static void listener_on_connection(uv_stream_t *stream, int status)
 {
     struct net *net = stream->data;
     if (status < 0) {
-        STAT_ADD(&net->shard->stats, conns_refused, 1);    /* out of descriptors: libuv has closed it */
+        STAT_ADD(&net->shard->stats, conns_refused, 1);
         return;
     }
     listener_accept(net);
@@ -145,6 +165,7 @@ int listener_open(struct net *net, int fd)
     net->listener.data = net;
     net->listener_open = true;
     net->accept_again.fire = listener_on_again;
+    net->fds_max = fds_for_connections();
     err = uv_tcp_open(&net->listener, fd);
     if (err == 0) err = uv_listen((uv_stream_t *)&net->listener, net->config.backlog, listener_on_connection);
     net->listening = err == 0;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct netrig {
     uint16_t port;
     int fds[SHARDS_MAX];
     struct clock_hand *hand;
+    _Atomic uint32_t drained;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     int closed[CLOSED_MAX];               /* errors told by on_closed, a queue */
@@ -71,9 +73,10 @@ static void send_many(struct conn *conn, const char *args)
 
 static void hello(struct conn *conn, struct bytes m)
 {
+    const struct shard *shard = conn_shard(conn);
     uint16_t home = (uint16_t)(m.at[1] - '0');
-    if (home != conn_shard(conn)->id) {
-        handoff_send(conn, home, m);
+    if (home != shard->id) {
+        handoff_send(conn, m.at[0] == 'M' ? (uint16_t)((shard->id + 1) % shard->house->shards) : home, m);
         return;
     }
     struct owner *owner = conn_owner(conn);
@@ -98,6 +101,7 @@ static void on_message(struct conn *conn, struct bytes m, bool binary)
     if (m.len > 1 && m.len < sizeof args) memcpy(args, m.at + 1, m.len - 1);
     switch (binary && m.len ? m.at[0] : 0) {
     case 'H':
+    case 'M':
         hello(conn, m);
         break;
     case 'S':
@@ -155,10 +159,9 @@ static void on_closed(struct conn *conn, int err)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-/* A slow peer's queue went empty: it is told so, which says that this was called. */
 static void on_drained(struct conn *conn)
 {
-    send_bytes(conn, bytes_of_str("drained"), true);
+    atomic_fetch_add(&rig_of(conn_shard(conn))->drained, 1);
 }
 
 static const struct conn_events events = {
@@ -288,6 +291,11 @@ uint64_t netrig_stat(struct netrig *rig, const char *name)
 void netrig_await(struct netrig *rig, const char *name, uint64_t value)
 {
     while (netrig_stat(rig, name) < value) netrig_settle(rig);
+}
+
+uint32_t netrig_drained(struct netrig *rig)
+{
+    return atomic_load(&rig->drained);
 }
 
 void netrig_turn_clock(struct netrig *rig, uint64_t ms)

@@ -10,6 +10,7 @@
  * The service. Requests: any to /echo is answered with "METHOD QUERY BODY"; one to /later when netrig_answer() says;
  * all else is 404. Messages, by their first byte:
  *   H<n>…      live on shard n: handed there if need be, then it owns the connection and answers "W<n>…"
+ *   M<n>…      go round the shards until it is on n, then as H
  *   S<n> <len> send n messages of len bytes "x", the first four of which count 0001, 0002, …
  *   C<code>    close with ERR -code, twice
  *   P          pause; netrig_resume() undoes it for all connections of all shards
@@ -44,6 +45,7 @@ void netrig_settle(struct netrig *rig);
 /* Wait until a counter, summed over the shards, has reached a value. */
 void netrig_await(struct netrig *rig, const char *name, uint64_t value);
 uint64_t netrig_stat(struct netrig *rig, const char *name);
+uint32_t netrig_drained(struct netrig *rig);                 /* how often on_drained was called */
 void netrig_turn_clock(struct netrig *rig, uint64_t ms);     /* options.hand; waits until the shards have seen it */
 
 /* The next connection that on_closed told of: waits for it, gives its error. */
