@@ -12,7 +12,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/net/inside.h"
 
@@ -80,7 +79,7 @@ void handoff_retry(struct net *net)
 void handoff_cancel(struct conn *c)
 {
     assert(c->state == CONN_MOVING && !c->sock);
-    close(c->move->fd);
+    sock_close_fd(c->move->fd);
     conn_enter(c, CONN_GONE);
     c->net->config.events->on_closed(c, ERR_GOING);
     conn_free(c);
@@ -103,7 +102,7 @@ void handoff_receive(struct shard *shard, struct conn *c)
     if (c->limited) (void)addr_add(net, c);     /* not refused: it was counted where it came in */
     conn_start(c, s);
     if (sock_open(s, move->fd) != 0) {
-        close(move->fd);
+        sock_close_fd(move->fd);
         conn_fail(c, ERR_IO);
     } else {
         c->binary = move->binary;

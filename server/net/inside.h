@@ -124,6 +124,7 @@ ssize_t sock_try_write(struct sock *s, const uv_buf_t *bufs, unsigned count);
 int sock_write(struct sock *s, const uv_buf_t *bufs, unsigned count);
 void sock_shutdown(struct sock *s);                           /* FIN; nothing may be in a sock_write() */
 int sock_dup(struct sock *s);                                 /* a descriptor, or -1 */
+void sock_close_fd(int fd);                                   /* one that sock_dup() gave and nobody took */
 void sock_close(struct sock *s);                              /* conn_on_sock_closed() tells; s is freed */
 void sock_peer(struct sock *s, char out[static PEER_TEXT], bool *loopback_out);
 
