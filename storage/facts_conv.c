@@ -164,7 +164,7 @@ int facts_scan(struct facts *facts, const struct user_id *user, struct device_id
     struct query q;
     size_t count = 0;
     query_start(&q, facts->db,
-                "SELECT m.conv, m.type, c.head, coalesce(k.delivered, 0), c.marked_ms"
+                "SELECT m.conv, m.type, c.head, c.last_id, coalesce(k.delivered, 0), c.marked_ms"
                 " FROM members m INDEXED BY members_by_user"
                 " CROSS JOIN convs c ON c.conv = m.conv"
                 " LEFT JOIN cursors k ON k.conv = m.conv AND k.user = m.user AND k.device = ?"
@@ -181,7 +181,11 @@ int facts_scan(struct facts *facts, const struct user_id *user, struct device_id
         query_get_blob(&q, row->conv.v, sizeof row->conv.v);
         row->type = (uint8_t)query_get_u64(&q);
         row->head = query_get_u64(&q);
+        struct msg_id last_id;
+        query_get_blob(&q, last_id.v, sizeof last_id.v);
+        row->last_ms = msg_id_ms(&last_id);
         row->delivered = query_get_u64(&q);
+        row->has_cursor = row->delivered > 0;     /* a device that only sent has a row, and acknowledged nothing */
         row->marked_ms = query_get_u64(&q);
     }
     err = query_end(&q, err == ERR_END ? 0 : err);

@@ -191,13 +191,17 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
     for (int i = 0; i < SCAN_CONVS; i++) {
         struct scan_row *row = &expected[i];
         *row = (struct scan_row){ .type = (uint8_t)(1 + draw(random, 2)), .head = 10 + draw(random, 10),
-                                  .delivered = draw(random, 10), .marked_ms = draw(random, 1000) };
+                                  .delivered = draw(random, 10), .last_ms = draw(random, 1000),
+                                  .marked_ms = draw(random, 1000) };
+        row->has_cursor = row->delivered > 0;
+        struct msg_id last_id = msg_id_next(&(struct msg_id){ { 0 } }, row->last_ms, (const uint8_t[8]){ 1 });
         for (int b = 0; b < 16; b++) row->conv.v[b] = (uint8_t)draw(random, 256);
         assert_int_equal(facts_conv_rows(facts, &row->conv, &alice, &bob, 5), 0);
         struct query q;
-        query_start(&q, facts->db, "UPDATE convs SET type = ?, head = ?, marked_ms = ? WHERE conv = ?");
+        query_start(&q, facts->db, "UPDATE convs SET type = ?, head = ?, last_id = ?, marked_ms = ? WHERE conv = ?");
         query_put_u64(&q, row->type);
         query_put_u64(&q, row->head);
+        query_put_blob(&q, last_id.v, sizeof last_id.v);
         query_put_u64(&q, row->marked_ms);
         query_put_blob(&q, row->conv.v, 16);
         assert_int_equal(query_run(&q), 0);
@@ -207,7 +211,7 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
         assert_int_equal(query_run(&q), 0);
         query_start(&q, facts->db, "INSERT INTO cursors VALUES (?, 'alice', ?, ?, 0)");
         query_put_blob(&q, row->conv.v, 16);
-        query_put_device(&q, row->delivered ? phone : laptop);
+        query_put_device(&q, row->delivered || draw(random, 2) ? phone : laptop);
         query_put_u64(&q, row->delivered);
         assert_int_equal(query_run(&q), 0);
     }
@@ -234,6 +238,8 @@ static void a_scan_in_slices_gives_each_conversation_once_in_order(void **state)
         for (size_t i = 0; i < count; i++, seen++) {
             assert_int_equal(by_type_and_id(&rows[i], &expected[seen]), 0);
             assert_int_equal(rows[i].head, expected[seen].head);
+            assert_int_equal(rows[i].last_ms, expected[seen].last_ms);
+            assert_int_equal(rows[i].has_cursor, expected[seen].has_cursor);
             assert_int_equal(rows[i].delivered, expected[seen].delivered);
             assert_int_equal(rows[i].marked_ms, expected[seen].marked_ms);
             last = rows[i];
