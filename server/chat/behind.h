@@ -86,7 +86,8 @@ struct scan_row_now {             /* one row of a slice, with the head as its ho
     struct conv_id conv;
     uint8_t type;
     bool has_messages;            /* records beyond the device's cursor */
-    bool has_cursors;             /* a cursor moved since the device was last live */
+    bool has_cursors;             /* a cursor moved since the device was last live before this session: an overflow
+                                   * scans again, and news of then may still not have been told */
 };
 
 enum live {

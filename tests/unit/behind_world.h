@@ -109,7 +109,9 @@ static struct world now;
 static const struct plan *plan;
 
 /* What was reached, over all states: a model that never meets a full set proves nothing about full sets. */
-static struct { bool window_full, set_full, scan_back, stale, repeat, page_waits, dropped, late_cursor, no_memory; } met;
+static struct {
+    bool window_full, set_full, scan_back, stale, repeat, page_waits, dropped, late_cursor, no_memory;
+} met;
 
 static _Noreturn void world_broken(const char *claim);
 #define CLAIM(condition) ((condition) ? (void)0 : world_broken(#condition))
@@ -302,8 +304,10 @@ static void give_slice(void)
     }
     bool ended = now.slice.ended, failed = now.slice.failed;
     memset(&now.slice, 0, sizeof now.slice);
+    bool lacked = now.lack_memory;
     if (failed) behind_on_slice_failed(now.b);
     else behind_on_slice(now.b, rows, count, ended);
+    CLAIM(!lacked || now.lack_memory || now.b->waits);   /* no slice after slice for want of memory */
 }
 
 static void give_page(const struct in_stream *it)
@@ -316,7 +320,8 @@ static void give_page(const struct in_stream *it)
         page->items[page->count++] = (struct page_item){ frame_ref(world_frame(FRAME_MESSAGE, it->conv, seq)), seq };
     }
     if (it->cursors) {
-        page->items[page->count++] = (struct page_item){ frame_ref(world_frame(FRAME_RECEIPT, it->conv, it->cursors)), 0 };
+        struct frame *receipt = world_frame(FRAME_RECEIPT, it->conv, it->cursors);
+        page->items[page->count++] = (struct page_item){ frame_ref(receipt), 0 };
     }
     memset(&now.fetch, 0, sizeof now.fetch);
     behind_on_page(now.b, page);

@@ -473,6 +473,19 @@ static void a_slice_that_failed_is_asked_for_by_step(void **state)
     assert_int_equal(r->scans, 2);
 }
 
+static void the_slice_after_a_spoiled_one_counts(void **state)
+{
+    struct rig *r = *state;
+    behind_start(r->b);
+    for (uint8_t i = 1; i <= BEHIND_SET_MAX + 1; i++) live(r, i, DIRECT, 1, 10);
+    behind_on_slice_failed(r->b);
+    for (uint32_t i = 1; i <= SCAN_ROOM_MIN; i++) give_page(r, 1, 1, 1);
+    assert_false(behind_step(r->b));
+    assert_int_equal(r->scans, 2);
+    behind_on_slice(r->b, NULL, 0, true);
+    assert_false(look(r).scanning);
+}
+
 static void a_live_message_behind_the_place_of_the_scan_is_left_to_it(void **state)
 {
     struct rig *r = *state;
@@ -524,6 +537,7 @@ int main(void)
         TEST(rows_without_room_are_read_again),
         TEST(an_overflow_sends_the_scan_back_to_its_beginning),
         TEST(a_slice_that_failed_is_asked_for_by_step),
+        TEST(the_slice_after_a_spoiled_one_counts),
         TEST(a_live_message_behind_the_place_of_the_scan_is_left_to_it),
         TEST(it_may_end_with_a_page_in_hand),
     };
