@@ -1,15 +1,18 @@
 /* conn.h - the byte stream of one peer: HTTP first, then WebSocket.
  *
  *   HTTP ──upgrade──> WS ──> CLOSING        HTTP ──> CLOSING
- *   HTTP      requests one after the other (keep-alive); each is answered before the next is read
- *   WS        messages in, frames out; control frames are answered here
- *   CLOSING   what is queued is still written for linger_ms, nothing more is read; closing twice is harmless
+ *   HTTP      requests one after the other (keep-alive); each is answered before the next is looked at
+ *   WS        messages in, frames out; control frames are answered here. The first message must come within CONN_HTTP_MS;
+ *             later silence is the owner's to judge (conn_heard_ms)
+ *   CLOSING   what is queued is still written, for CONN_LINGER_MS; what comes is thrown away; closing twice is harmless
  *
  * A conn is movable: plain heap, no libuv handle inside (that is struct sock, which stays with its loop), so that
  * handoff.h can give it whole to the shard of its user. Memory is freed after events->on_closed returned.
  *
- * Reading stops by itself while the peer does not take what was queued (over CONN_OUT_HIGH), and by conn_pause().
- * Writing: conn_write() only queues; one writev for each connection and turn is made by conn_flush_all().
+ * Reading stops by itself while the peer does not take what was queued (over CONN_OUT_HIGH, or half of
+ * CONN_OUT_FRAMES_MAX), and by conn_pause(). It stops between two messages: on_message is not called again in between.
+ * Writing: conn_write() only queues; one writev for each connection and turn is made by net_flush(). What is written
+ * after it in a turn goes out with the next.
  * An idle connection in WS state holds no buffer and no WebSocket context.
  * Thread: the shard that has it. */
 #ifndef PIPIT_NET_CONN_H
@@ -25,7 +28,7 @@ enum {
                                        * back long before (windows, pages, requests in flight) */
     CONN_LINGER_MS = 5000,            /* a closing connection gets this long to take its last bytes */
     CONN_HTTP_MS = 20000,             /* a request must be whole within this time: a phone on 2G, not a slowloris */
-    CONN_KEEPALIVE_MS = 30000,
+    CONN_KEEPALIVE_MS = 30000,        /* a kept connection without a request: browsers come back within seconds */
     CONN_IOV_MAX = 64,                /* frames in one writev */
 };
 
@@ -41,13 +44,14 @@ struct http_request {
 
 /* Given at net_open(), the same for all connections. `on_message` and below are for WS only. */
 struct conn_events {
-    /* A whole request (never the upgrade, which conn makes itself on events' ws_path). Answer it with
-     * conn_respond(), now or later; no further request is read before. */
+    /* A whole request (never one for net_config's ws_path, which is answered here). What it points to is good during the
+     * call. Answer it with conn_respond(), now or later; no further request is looked at before. */
     void (*on_request)(struct conn *conn, const struct http_request *request);
     /* A whole message, at most FRAME_BYTES_MAX. `bytes` is good during the call. It may call handoff_send(). */
     void (*on_message)(struct conn *conn, struct bytes bytes, bool binary);
-    /* Once, whatever the reason; conn_owner() is still what was set. `err` as conn_close() or ERR_PEER, ERR_IO,
-     * ERR_SLOW, ERR_MALFORMED (broken HTTP or WebSocket), ERR_TOO_BIG. */
+    /* Once, whatever the reason; conn_owner() is still what was set. `err` is conn_close()'s, or 0 (answered, and the peer
+     * wanted no more), ERR_PEER, ERR_IO, ERR_NOMEM, ERR_SLOW, ERR_IDLE, ERR_MALFORMED (broken HTTP or WebSocket),
+     * ERR_TOO_BIG, ERR_BUSY (no descriptor to move with), ERR_GOING. The conn is freed behind it. */
     void (*on_closed)(struct conn *conn, int err);
     /* All that was queued has been taken by the socket (only after conn_write() found it not so). */
     void (*on_drained)(struct conn *conn);
@@ -62,17 +66,19 @@ const char *conn_peer(const struct conn *conn);
 /* Monotonic ms when bytes were last received. */
 uint64_t conn_heard_ms(const struct conn *conn);
 
-/* Queue a frame (WebSocket header included); takes its own reference. Nothing happens on a closing conn. */
+/* WS: queue a frame (header included); takes its own reference. Nothing happens on a closing conn. A peer that has
+ * CONN_OUT_FRAMES_MAX waiting is closed as ERR_SLOW instead, and what waits is dropped. */
 void conn_write(struct conn *conn, struct frame *frame);
 /* True when the socket has taken everything queued before this turn: a fast peer. */
 bool conn_is_drained(const struct conn *conn);
 size_t conn_out_bytes(const struct conn *conn);
 void conn_ping(struct conn *conn);                    /* a WebSocket ping without payload */
-/* Stop and go on reading (counted nowhere: a flag). */
+/* Stop and go on with messages or requests; a flag, not a count. While paused the peer's end is not seen either. */
 void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 
-/* Answer the HTTP request that is under way. `headers` are extra lines ("Retry-After: 3\r\n") or "". */
+/* Answer the HTTP request that is under way. `headers` are extra lines ("Retry-After: 3\r\n") or "", 2 KiB at most;
+ * `content_type` "": none is said. Both texts and `body` are copied. Not for 1xx, 204 and 304, which carry no length. */
 void conn_respond(struct conn *conn, int status, const char *headers, const char *content_type, struct bytes body);
 
 /* WS: a close frame with err_close_code(err) and err_text(err) as reason, then the socket. HTTP: what is queued,

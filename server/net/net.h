@@ -10,9 +10,10 @@
 struct net_config {
     const struct conn_events *events;
     const char *ws_path;              /* "/v1/ws" */
-    uint32_t conns_max;               /* per shard; above it a connection is answered 503 and closed */
-    uint32_t conns_per_address_max;   /* per shard and address; 0: no limit. Loopback is not counted */
-    int backlog;
+    uint32_t conns_max;               /* per shard; above it, or with the process's last 64 descriptors left, a
+                                       * connection is answered 503 and closed */
+    uint32_t conns_per_address_max;   /* per shard and address: 429; 0: no limit. Loopback is not counted */
+    int backlog;                      /* of each shard's listening socket; 1.. */
 };
 
 /* Address as "HOST:PORT" or "[V6]:PORT" or ":PORT"; port 0 takes a free one. Makes one SO_REUSEPORT listening socket
