@@ -178,8 +178,9 @@ static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uin
 
 static void page_returned(struct chat *chat)
 {
-    chat->pages_out--;
-    if (chat->behind) shard_again(chat->shard);       /* someone may wait for this place */
+    if (chat->pages_out-- < PAGES_PER_SHARD_MAX || !chat->behind) return;
+    chat->page_freed = true;                          /* someone may wait for this place */
+    shard_again(chat->shard);
 }
 
 void catchup_on_fetched(struct session *s, struct ask *ask)
@@ -191,7 +192,8 @@ void catchup_on_fetched(struct session *s, struct ask *ask)
     if (ask->err) {
         page_returned(s->chat);
         behind_on_fetch_failed(s->behind, &ask->conv, ask->err == ERR_NOT_FOUND);
-        chat_retry_later(s->chat);
+        session_step_later(s);
+        return;
     } else {
         struct page *page = ask->u.fetch.page;
         ask->u.fetch.page = NULL;

@@ -111,7 +111,10 @@ bool chat_slice(struct shard *shard)
     struct chat *chat = chat_of(shard);
     bool more = fanout_run(chat);
     more = receipts_run(chat) || more;
-    if (chat->behind && chat->pages_out < PAGES_PER_SHARD_MAX) sessions_retry(chat);
+    if (chat->page_freed) {                           /* others wait for the retry timer: a failure is no hurry */
+        chat->page_freed = false;
+        sessions_retry(chat);
+    }
     return more;
 }
 

@@ -118,16 +118,20 @@ void sessions_retry(struct chat *chat)
     }
 }
 
+void session_step_later(struct session *s)
+{
+    chat_retry_later(s->chat);
+    if (s->in_behind) return;
+    s->in_behind = true;
+    DL_APPEND2(s->chat->behind, s, behind_prev, behind_next);
+}
+
 void session_step(struct session *s)
 {
     if (s->state != SESSION_OPEN) return;
     bool waits = behind_step(s->behind);
     catchup_count_page(s);
-    if (waits && !s->in_behind) {
-        s->in_behind = true;
-        DL_APPEND2(s->chat->behind, s, behind_prev, behind_next);
-        chat_retry_later(s->chat);
-    }
+    if (waits) session_step_later(s);
 }
 
 void session_on_answer(struct chat *chat, struct ask *ask)
@@ -413,7 +417,11 @@ static void session_part(struct session *s)
     uint64_t slack = LIVE_SLACK_HEARTBEATS * chat->config->heartbeat_ms;
     uint64_t silent = chat->shard->now_ms - conn_heard_ms(s->conn);
     uint64_t live = chat->shard->wall_ms;
-    p->live_ms = live > slack + silent ? live - slack - silent : 0;
+    struct behind_view view;
+    behind_look(s->behind, &view);
+    /* Cursor news that it is still owed are told next time: then it was not live for them. */
+    bool all_told = view.synced && !view.scanning && view.set == 0;
+    p->live_ms = all_told && live > slack + silent ? live - slack - silent : 0;
     p->client_seq_max = s->client_seq_max;
     p->user = s->user_id;
     p->device = s->device;

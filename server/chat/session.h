@@ -120,6 +120,7 @@ void catchup_on_heads(struct session *s, struct ask *ask);
 void catchup_stop(struct session *s);
 void catchup_count_page(struct session *s);            /* the page in hand may have been written to its end */
 void scan_unref(struct scan *scan);
+void session_step_later(struct session *s);           /* after a failure: not at once, in RETRY_MS */
 void session_step(struct session *s);                  /* behind_step(), and come again when it says so */
 
 /* on_account.c: HTTP. */

@@ -41,6 +41,7 @@ struct chat {
     struct session *behind;           /* whose behind_step() was told "not now" */
     struct parting *partings;         /* last words of closed sessions on their way to facts */
     uint32_t pages_out;               /* fetches asked for and pages in hand */
+    bool page_freed;                  /* there was no page left, and now there is */
     struct http_task *tasks;          /* HTTP requests under way */
 
     /* -- home's side -- */
