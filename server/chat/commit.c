@@ -49,7 +49,11 @@ static int append(struct chat *chat, struct conv *conv, struct pending *p, const
     if (err) return err;
     p->record.log = pos.log;
     p->record.number = pos.number;
-    LL_APPEND2(chat->open, p, next);
+    /* A batch under load holds thousands: its end is remembered, not walked to. */
+    p->next = NULL;
+    if (chat->open) chat->open_last->next = p;
+    else chat->open = p;
+    chat->open_last = p;
     conv->pending++;
     return 0;
 }
