@@ -1,4 +1,4 @@
-/* disk_state.c - what a memory disk holds: contents, changes, names, and the effects that move them. See disk_impl.h. */
+/* disk_state.c - what a memory disk holds: contents, changes, names, and the effects that move them (disk_impl.h). */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
