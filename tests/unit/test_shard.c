@@ -1,4 +1,4 @@
-/* test_shard.c - shards, what passes between them, their time and their end.
+/* test_shard.c - what passes between shards, their turn and their time. Their end is in test_house.c.
  *
  * Each test runs a house of its own. What a shard does in it stands in a struct peer, its `owner`. Nothing here waits
  * for a time to pass: a wake that is lost makes the test hang, which the runner reports. On a shard's thread the checks
@@ -11,12 +11,10 @@
 
 #include <assert.h>
 #include <semaphore.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "proto/id.h"
 #include "server/core/core.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -277,55 +275,7 @@ static void a_full_pipe_refuses_pushes_and_still_takes_every_request_and_answer(
     sem_destroy(&full.go_on);
 }
 
-/* ---- calls, the turn, homes ---- */
-
-static struct { uint16_t ran_on[PEERS]; } calls;
-
-static void call_note(struct shard *shard, void *arg)
-{
-    assert(shard_is_current(shard));
-    *(uint16_t *)arg = shard->id;
-}
-
-static void a_call_runs_on_the_shard_it_names_also_on_mains(void **state)
-{
-    (void)state;
-    struct house house;
-    memset(&calls, 0xff, sizeof calls);
-    assert_int_equal(house_init(&house, SHARDS, clock_real(), hash_key), 0);
-    assert_int_equal(house_start(&house, NULL, NULL), 0);
-    for (uint16_t to = 0; to < PEERS; to++) {
-        assert_false(shard_is_current(house.shard[to]));
-        assert_true(house_call(&house, to, call_note, &calls.ran_on[to]));
-    }
-    house_stop(&house);
-    house_join(&house);
-    for (uint16_t to = 0; to < PEERS; to++) assert_int_equal(calls.ran_on[to], to);
-    house_fini(&house);
-}
-
-static void a_call_to_a_house_that_has_ended_is_refused(void **state)
-{
-    (void)state;
-    struct house house;
-    uint16_t ran_on = 0xffff;
-    assert_int_equal(house_init(&house, 2, clock_real(), hash_key), 0);
-    assert_int_equal(house_start(&house, NULL, NULL), 0);
-    house_stop(&house);
-    house_join(&house);
-    assert_false(house_call(&house, 0, call_note, &ran_on));
-    house_fini(&house);
-    assert_int_equal(ran_on, 0xffff);
-}
-
-static void a_house_that_never_started_can_be_taken_down(void **state)
-{
-    (void)state;
-    struct house house;
-    assert_int_equal(house_init(&house, 3, clock_real(), hash_key), 0);
-    house_join(&house);
-    house_fini(&house);
-}
+/* ---- the turn ---- */
 
 /* What shard 0 did in the turn that took the parcel, one letter each. */
 static struct { char steps[16]; size_t len; bool noting; } turn;
@@ -379,6 +329,43 @@ static void a_turn_is_parcels_timeouts_slices_flush_end(void **state)
     house_join(&house);
     house_fini(&house);
     assert_string_equal(turn.steps, "ptsfe");
+}
+
+static struct { uint32_t taken; bool send; } itself;
+
+static void itself_send(struct shard *shard)
+{
+    struct parcel parcel = { .kind = PARCEL_DELIVER };
+    bool pushed = shard_push(shard, 0, &parcel);
+    assert(pushed);
+    (void)pushed;
+    itself.send = false;
+}
+
+static void itself_on_parcel(struct shard *shard, const struct parcel *parcel)
+{
+    (void)parcel;
+    itself.send = ++itself.taken < 10;
+    if (!itself.send) house_stop(shard->house);
+}
+
+/* Sent when the turn has drained already: only another turn takes it. */
+static void itself_flush(struct shard *shard) { if (itself.send && itself.taken % 2) itself_send(shard); }
+static void itself_turn_end(struct shard *shard) { if (itself.send) itself_send(shard); }
+
+static void what_a_shard_sends_itself_comes_without_any_wake(void **state)
+{
+    (void)state;
+    static const struct shard_ops ops = {
+        .on_start = itself_send, .on_parcel = itself_on_parcel, .flush = itself_flush, .turn_end = itself_turn_end,
+    };
+    struct house house;
+    memset(&itself, 0, sizeof itself);
+    assert_int_equal(house_init(&house, 1, clock_real(), hash_key), 0);
+    assert_int_equal(house_start(&house, &ops, NULL), 0);
+    house_join(&house);
+    house_fini(&house);
+    assert_int_equal(itself.taken, 10);
 }
 
 /* ---- time ---- */
@@ -453,96 +440,15 @@ static void a_timeout_wakes_a_loop_that_sleeps_and_is_not_early(void **state)
     assert_true(timed.now_ms >= began_ms + 5);
 }
 
-/* ---- homes ---- */
-
-static void homes_depend_on_the_id_and_the_key_and_reach_every_shard(void **state)
-{
-    (void)state;
-    struct house a, b;
-    static const uint8_t other_key[16] = { 9 };
-    assert_int_equal(house_init(&a, SHARDS, clock_real(), hash_key), 0);
-    assert_int_equal(house_init(&b, SHARDS, clock_real(), other_key), 0);
-    uint32_t users[SHARDS] = { 0 }, convs[SHARDS] = { 0 }, moved = 0;
-    for (uint32_t i = 0; i < 1000; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "user%u", (unsigned)i);
-        struct user_id user, again;
-        assert_int_equal(user_id_parse(bytes_of_str(name), &user), 0);
-        assert_int_equal(user_id_parse(bytes_of_str(name), &again), 0);
-        uint16_t home = shard_of_user(&a, &user);
-        assert_in_range(home, 0, SHARDS - 1);
-        assert_int_equal(home, shard_of_user(&a, &again));
-        users[home]++;
-        moved += home != shard_of_user(&b, &user);
-        struct conv_id conv = conv_id_inbox(&user);
-        convs[shard_of_conv(&a, &conv)]++;
-    }
-    /* 250 are expected of each; a fair hash stays within 10 standard deviations of it. */
-    for (int i = 0; i < SHARDS; i++) {
-        assert_in_range(users[i], 110, 390);
-        assert_in_range(convs[i], 110, 390);
-    }
-    assert_in_range(moved, 610, 890);    /* three of four go elsewhere under another key */
-    house_fini(&a);
-    house_fini(&b);
-}
-
-static void with_one_shard_all_is_at_home_there(void **state)
-{
-    (void)state;
-    struct house house;
-    struct user_id user;
-    assert_int_equal(house_init(&house, 1, clock_real(), hash_key), 0);
-    assert_int_equal(user_id_parse(bytes_of_str("alice"), &user), 0);
-    assert_int_equal(shard_of_user(&house, &user), 0);
-    house_fini(&house);
-}
-
-/* ---- the end ---- */
-
-static struct { bool serving_ended[SHARDS], main_was_last; } ending;
-
-static void ending_on_stop(struct shard *shard)
-{
-    if (shard->id < SHARDS) ending.serving_ended[shard->id] = true;
-}
-
-static void ending_main_on_stop(struct shard *shard)
-{
-    (void)shard;
-    ending.main_was_last = true;
-    for (int i = 0; i < SHARDS; i++) ending.main_was_last &= ending.serving_ended[i];
-}
-
-static void mains_shard_is_asked_to_stop_when_all_others_have_ended(void **state)
-{
-    (void)state;
-    static const struct shard_ops ops = { .on_stop = ending_on_stop }, main_ops = { .on_stop = ending_main_on_stop };
-    struct house house;
-    memset(&ending, 0, sizeof ending);
-    assert_int_equal(house_init(&house, SHARDS, clock_real(), hash_key), 0);
-    assert_int_equal(house_start(&house, &ops, &main_ops), 0);
-    house_stop(&house);
-    house_run_main(&house);
-    house_join(&house);
-    house_fini(&house);
-    assert_true(ending.main_was_last);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_parcel_of_a_flood_arrives_once_and_in_order),
         cmocka_unit_test(a_full_pipe_refuses_pushes_and_still_takes_every_request_and_answer),
-        cmocka_unit_test(a_call_runs_on_the_shard_it_names_also_on_mains),
-        cmocka_unit_test(a_call_to_a_house_that_has_ended_is_refused),
-        cmocka_unit_test(a_house_that_never_started_can_be_taken_down),
         cmocka_unit_test(a_turn_is_parcels_timeouts_slices_flush_end),
+        cmocka_unit_test(what_a_shard_sends_itself_comes_without_any_wake),
         cmocka_unit_test(a_clock_turned_by_hand_fires_timeouts_at_the_next_wake),
         cmocka_unit_test(a_timeout_wakes_a_loop_that_sleeps_and_is_not_early),
-        cmocka_unit_test(homes_depend_on_the_id_and_the_key_and_reach_every_shard),
-        cmocka_unit_test(with_one_shard_all_is_at_home_there),
-        cmocka_unit_test(mains_shard_is_asked_to_stop_when_all_others_have_ended),
     };
     return cmocka_run_group_tests(tests, pick_seed, NULL);
 }
