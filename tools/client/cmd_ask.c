@@ -110,6 +110,24 @@ static int print_pages(struct client *c, const struct conv_id *conv, uint64_t be
     return code;
 }
 
+static int print_stored(void *arg, const struct message_row *row)
+{
+    const struct options *o = arg;
+    if (o->json) json_message(stdout, &row->m);
+    else print_message_line(stdout, &row->m);
+    return 0;
+}
+
+/* Without the server: what this device has, which may be less. The exit code stays "no connection". */
+static int print_own_store(struct client *c, const struct options *o, const struct conv_id *conv, uint64_t before,
+                           uint64_t limit)
+{
+    struct options copy = *o;
+    fprintf(stderr, "pipit: showing what this device has\n");
+    int err = home_message_each_last(c->home, conv, before, (uint32_t)limit, print_stored, &copy);
+    return err ? client_fail(err, NULL) : EXIT_NO_LINK;
+}
+
 int cmd_history(const struct options *o)
 {
     enum { LIMIT_MAX = 10000 };           /* a hundred pages, all held until the oldest has come */
@@ -123,7 +141,11 @@ int cmd_history(const struct options *o)
     }
     int code = client_open(o, &c);
     if (!code) code = client_peer(&c, o->words[0], &peer, &conv);
-    if (!code) code = print_pages(&c, &conv, before, limit, o->json);
+    if (!code) {
+        code = print_pages(&c, &conv, before, limit, o->json);
+        if (code == EXIT_NO_LINK) code = print_own_store(&c, o, &conv, before, limit);
+        if (!output_flush()) code = EXIT_USAGE;
+    }
     client_close(&c);
     return code;
 }
@@ -203,6 +225,7 @@ int cmd_info(const struct options *o)
         if (!code) code = open_answer(&answer, MSG_INFO_ANSWER, &m);
         if (!code && o->json) print_info_json(&m.u.info_answer);
         else if (!code) print_info(&m.u.info_answer);
+        if (!output_flush()) code = EXIT_USAGE;
     }
     buf_fini(&answer);
     client_close(&c);

@@ -1,73 +1,58 @@
 /* cmd_chat.c - talk, line by line: what is typed goes out, what comes is printed above the line being typed.
  *
- * On a terminal libedit has the bottom line; whatever is printed first takes that line away and then asks libedit to draw
- * it again. The last message of one's own is rewritten in place when its ticks change, as long as nothing was printed
- * below it and it fits one line; older ones are told by a short line. Without a terminal everything is plain lines. */
-#include <editline/readline.h>
-#include <errno.h>
+ * On a terminal a message of one's own stands there at once, and its ticks change where it stands as long as it is in
+ * sight. Where that cannot be, a short line tells the news: "✓✓ what was said". Ticks are what the store knows (the
+ * cursors of the other), so they are the same after a restart.
+ *
+ * Before the first line the session is given a moment to open, so that the last messages of the conversation are the last
+ * there are, not only those that this device has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "tools/client/commands.h"
 #include "tools/client/output.h"
+#include "tools/client/screen.h"
 
 enum {
-    HISTORY_SHOWN = 10,
-    OWN_MAX = 64,                         /* own messages whose ticks are followed: a screen and a bit */
+    LAST_SHOWN = 10,                      /* messages at the start */
+    OPEN_MS_MAX = 5000,                   /* waiting for the server before the first line */
+    OWN_MAX = SCREEN_TAIL_MAX,            /* own messages whose ticks are followed */
     SHORT_BYTES = 48,                     /* of a message that a status line reminds of */
-    PLAIN_LINE_MAX = TEXT_BYTES_MAX + 2,
+    SHOW_MAX = 64,                        /* messages marked as shown in one transaction */
 };
 
 enum ticks { TICKS_WAITING, TICKS_SENT, TICKS_DELIVERED, TICKS_READ };
 
-struct own {
-    uint64_t client_seq, seq, sent_ms;
+struct own {                              /* a message of this user, from this device or another */
+    uint64_t id;                          /* for the screen, above 0; 0: this place is free */
+    uint64_t client_seq;                  /* of this device, else 0 */
+    uint64_t seq;                         /* 0: not accepted yet */
+    uint64_t sent_ms;
     enum ticks ticks;
-    char text[PLAIN_LINE_MAX];
+    bool told;                            /* stands on the screen or in the output */
+    char *text;
 };
 
 struct talk {
-    const struct options *o;
     struct client client;
     struct online *online;
+    struct screen *screen;
     struct user_id peer;
     struct conv_id conv;
-    bool tty, colour, prompt_up, ended;
-    bool link_down;
-    uint64_t rewritable;                  /* client_seq of the own message on the last line; 0: none */
-    struct own *own[OWN_MAX];             /* a ring by client_seq */
-    struct msg_id shown[OWN_MAX];
+    bool ended, link_down, synced;
+    bool drawn;                           /* the start was shown: events may be told */
+    int failed;                           /* of the store, where it could not be returned */
+    uint64_t waiting;                     /* own sends to the peer without an answer */
+    uint64_t last_id;
+    struct own own[OWN_MAX];              /* a ring: [id % OWN_MAX] */
+    struct msg_id shown[SHOW_MAX];
     size_t shown_count;
     uint64_t shown_seq;
-    char in[PLAIN_LINE_MAX];              /* plain mode: a line so far */
-    size_t in_len;
-    uint32_t waiting;                     /* own sends without an answer */
 };
 
-static struct talk *talk_of_readline;     /* libedit's callback takes no argument */
-
-/* -- the screen -------------------------------------------------------------------------------------------------------- */
-
-static void clear_line(struct talk *t)
-{
-    if (t->tty && t->prompt_up) fputs("\r\033[K", stdout);
-}
-
-static void draw_line(struct talk *t)
-{
-    fflush(stdout);
-    if (t->tty && t->prompt_up) rl_forced_update_display();
-}
-
-/* Something else is on the last line now. */
-static void begin_print(struct talk *t)
-{
-    clear_line(t);
-    t->rewritable = 0;
-}
+/* ---- lines ---- */
 
 static const char *ticks_text(const struct talk *t, enum ticks ticks)
 {
@@ -75,128 +60,181 @@ static const char *ticks_text(const struct talk *t, enum ticks ticks)
     case TICKS_WAITING:   return "…";
     case TICKS_SENT:      return "✓";
     case TICKS_DELIVERED: return "✓✓";
-    default:              return t->colour ? "\033[1;34m✓✓\033[0m" : "✓✓ read";
+    default:              return screen_has_colour(t->screen) ? "\033[1;34m✓✓\033[0m" : "✓✓ read";
     }
 }
 
-static void print_own(struct talk *t, const struct own *m)
+struct line {
+    char *at;
+    size_t len;
+    FILE *file;
+};
+
+static FILE *line_begin(struct line *l)
+{
+    l->file = open_memstream(&l->at, &l->len);
+    if (!l->file) abort();    /* out of memory */
+    return l->file;
+}
+
+static void line_end(struct line *l, struct talk *t, uint64_t id)
+{
+    fclose(l->file);
+    screen_print(t->screen, id, bytes_of(l->at, l->len));
+    free(l->at);
+}
+
+static void note(struct talk *t, const char *what, const char *why)
+{
+    struct line l;
+    FILE *to = line_begin(&l);
+    fprintf(to, "  %s%s", what, why[0] ? ": " : "");
+    print_text(to, bytes_of_str(why), false);
+    line_end(&l, t, 0);
+}
+
+static void write_own(const struct talk *t, const struct own *m, FILE *to)
 {
     char time[16];
     format_clock(m->sent_ms, time);
-    printf("%s %s: ", time, t->client.account.user.v);
-    print_text(stdout, bytes_of_str(m->text), false);
-    printf(" %s\n", ticks_text(t, m->ticks));
+    fprintf(to, "%s %s: ", time, t->client.account.user.v);
+    print_text(to, bytes_of_str(m->text), true);
+    fprintf(to, " %s", ticks_text(t, m->ticks));
 }
 
-/* Does it surely fit one line? Bytes are at least as many as columns, but for wide characters, which take two. */
-static bool fits_line(const struct own *m)
+static void show_own(struct talk *t, struct own *m)
 {
-    struct winsize size;
+    struct line l;
+    write_own(t, m, line_begin(&l));
+    m->told = true;
+    line_end(&l, t, m->id);
+}
+
+/* "✓✓ the first words…" */
+static void tell_ticks(struct talk *t, const struct own *m)
+{
+    struct line l;
+    FILE *to = line_begin(&l);
     size_t len = strlen(m->text);
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_col == 0) return false;
-    return len + USER_ID_LEN_MAX + 20 < size.ws_col;
+    bool cut = len > SHORT_BYTES;
+    if (cut) len = SHORT_BYTES;
+    while (cut && len > 0 && (m->text[len] & 0xc0) == 0x80) len--;    /* whole characters */
+    fprintf(to, "  %s ", ticks_text(t, m->ticks));
+    print_text(to, bytes_of(m->text, len), false);
+    fputs(cut ? "…" : "", to);
+    line_end(&l, t, 0);
 }
 
-static void show_own(struct talk *t, const struct own *m)
+static bool rewrite_own(struct talk *t, const struct own *m)
 {
-    begin_print(t);
-    print_own(t, m);
-    if (t->tty && fits_line(m)) t->rewritable = m->client_seq;
-    draw_line(t);
+    struct line l;
+    write_own(t, m, line_begin(&l));
+    fclose(l.file);
+    bool done = screen_rewrite(t->screen, m->id, bytes_of(l.at, l.len));
+    free(l.at);
+    return done;
 }
 
-static void show_ticks(struct talk *t, const struct own *m)
+/* ---- own messages ---- */
+
+static struct own *own_new(struct talk *t, struct bytes text)
 {
-    if (t->rewritable == m->client_seq) {
-        clear_line(t);
-        fputs("\033[A\r\033[K", stdout);
-        print_own(t, m);
-    } else {
-        char text[SHORT_BYTES + 1];
-        size_t len = strlen(m->text);
-        if (len > SHORT_BYTES) len = SHORT_BYTES;
-        while (len > 0 && (m->text[len] & 0xc0) == 0x80) len--;     /* whole characters */
-        memcpy(text, m->text, len);
-        text[len] = '\0';
-        begin_print(t);
-        printf("  %s ", ticks_text(t, m->ticks));
-        print_text(stdout, bytes_of_str(text), false);
-        puts(m->text[len] ? "…" : "");
-    }
-    draw_line(t);
+    struct own *m = &t->own[++t->last_id % OWN_MAX];
+    free(m->text);
+    *m = (struct own){ .id = t->last_id, .text = strndup(text.at ? (const char *)text.at : "", text.len) };
+    if (!m->text) abort();
+    return m;
 }
 
-static void show_line(struct talk *t, const char *text)
+static struct own *own_of_send(struct talk *t, uint64_t client_seq)
 {
-    begin_print(t);
-    printf("  %s\n", text);
-    draw_line(t);
+    for (size_t i = 0; i < OWN_MAX; i++)
+        if (t->own[i].id && t->own[i].client_seq == client_seq) return &t->own[i];
+    return NULL;
 }
 
-/* -- messages ------------------------------------------------------------------------------------------------------------ */
-
-static enum ticks ticks_at(const struct talk *t, uint64_t seq)
+static enum ticks ticks_at(struct talk *t, uint64_t seq)
 {
-    uint64_t delivered = 0, read = 0;
-    home_cursor_get(t->client.home, &t->conv, &t->peer, &delivered, &read);
+    uint64_t delivered, read;
+    int err = home_cursor_get(t->client.home, &t->conv, &t->peer, &delivered, &read);
+    if (err) t->failed = err;
     return seq <= read ? TICKS_READ : seq <= delivered ? TICKS_DELIVERED : TICKS_SENT;
 }
 
-static struct own *own_put(struct talk *t, uint64_t client_seq)
+/* What changed is rewritten; for what is out of sight the newest tells it for all before it. */
+static void refresh_ticks(struct talk *t)
 {
-    struct own **slot = &t->own[client_seq % OWN_MAX];
-    if (!*slot) *slot = malloc(sizeof **slot);
-    if (*slot) memset(*slot, 0, sizeof **slot);
-    if (*slot) (*slot)->client_seq = client_seq;
-    return *slot;
+    const struct own *hidden = NULL;
+    for (uint64_t i = 0; i < OWN_MAX; i++) {
+        struct own *m = &t->own[(t->last_id + 1 + i) % OWN_MAX];    /* oldest first */
+        enum ticks now = m->id && m->seq ? ticks_at(t, m->seq) : TICKS_WAITING;
+        if (now <= m->ticks) continue;
+        m->ticks = now;
+        if (!rewrite_own(t, m)) hidden = m;
+    }
+    if (hidden) tell_ticks(t, hidden);
 }
 
-static struct own *own_find(struct talk *t, uint64_t client_seq)
+static void on_accepted(struct talk *t, const struct sync_event *e)
 {
-    struct own *m = t->own[client_seq % OWN_MAX];
-    return m && m->client_seq == client_seq ? m : NULL;
+    struct own *m = own_of_send(t, e->client_seq);
+    if (t->waiting > 0) t->waiting--;
+    if (!m) return;
+    m->seq = e->seq;
+    m->sent_ms = msg_id_ms(&e->id);
+    m->ticks = ticks_at(t, e->seq);
+    if (!m->told) show_own(t, m);
+    else if (!rewrite_own(t, m)) tell_ticks(t, m);
 }
 
-static void set_own_text(struct own *m, struct bytes text)
+static void on_refused(struct talk *t, const struct sync_event *e)
 {
-    size_t len = text.len < sizeof m->text - 1 ? text.len : sizeof m->text - 1;
-    memcpy(m->text, text.at, len);
-    m->text[len] = '\0';
+    struct own *m = own_of_send(t, e->client_seq);
+    if (!user_id_equal(&e->user, &t->peer)) return;
+    if (t->waiting > 0) t->waiting--;
+    note(t, "not sent", e->text[0] ? e->text : err_text(e->err));
+    if (m) m->client_seq = 0;
 }
 
-static void show_message(struct talk *t, const struct msg_message *m)
+/* ---- messages of the conversation ---- */
+
+static void show_message(struct talk *t, const struct msg_message *record)
 {
     char time[16];
-    bool mine = user_id_equal(&m->from, &t->client.account.user);
-    struct own *own = mine && m->device.v == t->client.account.device.v ? own_put(t, m->client_seq) : NULL;
-    format_clock(msg_id_ms(&m->id), time);
-    if (own) {
-        own->seq = m->seq;
-        own->sent_ms = msg_id_ms(&m->id);
-        own->ticks = ticks_at(t, m->seq);
-        set_own_text(own, message_text(m));
-        print_own(t, own);
+    struct line l;
+    if (record->kind > KIND_TOMBSTONE) return;
+    if (user_id_equal(&record->from, &t->client.account.user)) {
+        struct own *m = own_new(t, message_text(record));
+        m->seq = record->seq;
+        m->sent_ms = msg_id_ms(&record->id);
+        m->ticks = ticks_at(t, record->seq);
+        show_own(t, m);
         return;
     }
-    printf("%s %s: ", time, m->from.v);
-    print_text(stdout, message_text(m), true);
-    if (mine) printf(" %s", ticks_text(t, ticks_at(t, m->seq)));
-    putchar('\n');
+    FILE *to = line_begin(&l);
+    format_clock(msg_id_ms(&record->id), time);
+    fprintf(to, "%s %s: ", time, record->from.v);
+    print_text(to, message_text(record), true);
+    line_end(&l, t, 0);
 }
 
-static int show_row(void *arg, const struct message_row *row)
+static int show_old(void *arg, const struct message_row *row)
 {
-    show_message(arg, &row->m);
-    return 0;
+    struct talk *t = arg;
+    struct conv_row conv;
+    if (row->state == MESSAGE_FRESH) return 0;    /* comes with the fresh ones */
+    int err = home_conv_get(t->client.home, &t->conv, &conv);
+    /* Known from a page, and still due: it is shown when it comes. */
+    if (!err && row->state == MESSAGE_PAGED && conv.has_stored && row->m.seq > conv.stored) return 0;
+    if (!err) show_message(t, &row->m);
+    return err;
 }
 
 static int show_fresh_row(void *arg, const struct message_row *row)
 {
     struct talk *t = arg;
-    if (t->shown_count == OWN_MAX) return ERR_END;
-    begin_print(t);
+    if (t->shown_count == SHOW_MAX) return ERR_END;
     show_message(t, &row->m);
-    draw_line(t);
     t->shown[t->shown_count++] = row->m.id;
     t->shown_seq = row->m.seq;
     return 0;
@@ -205,71 +243,43 @@ static int show_fresh_row(void *arg, const struct message_row *row)
 /* Fresh messages of this conversation: printed, marked, told as read. */
 static int show_fresh(struct talk *t)
 {
-    int err;
+    int err = t->failed;
+    if (!t->drawn || err) return err;
     do {
         t->shown_count = 0;
         err = home_message_each_fresh(t->client.home, &t->conv, show_fresh_row, t);
         if (err == ERR_END) err = 0;
         if (!err && t->shown_count) err = online_show(t->online, t->shown, t->shown_count, &t->conv, &t->shown_seq, 1);
-    } while (!err && t->shown_count == OWN_MAX);
+    } while (!err && t->shown_count == SHOW_MAX);
     return err;
 }
 
-static int take_text(void *arg, const struct outbox_row *row)
-{
-    struct bytes text;
-    if (content_text_decode(row->body, &text) == 0) set_own_text(arg, text);
-    return 0;
-}
-
-/* -- events ---------------------------------------------------------------------------------------------------------------- */
-
-static void on_receipt(struct talk *t)
-{
-    struct own *last = NULL;
-    for (size_t i = 0; i < OWN_MAX; i++) {
-        struct own *m = t->own[i];
-        if (!m || m->seq == 0) continue;
-        enum ticks now = ticks_at(t, m->seq);
-        if (now <= m->ticks) continue;
-        m->ticks = now;
-        if (!last || m->seq > last->seq) last = m;
-    }
-    if (last) show_ticks(t, last);        /* what holds for it holds for all before it */
-}
+/* ---- events ---- */
 
 static void on_event(void *arg, const struct sync_event *e)
 {
     struct talk *t = arg;
-    char line[256];
-    struct own *m;
+    char line[160];
+    bool here = conv_id_equal(&e->conv, &t->conv);
+    if (e->kind == SYNC_SYNCED) t->synced = true;
+    if (!t->drawn) return;                /* the store has it, and the start shows it */
     switch (e->kind) {
     case SYNC_ACCEPTED:
-        if (!conv_id_equal(&e->conv, &t->conv)) break;
-        if (t->waiting) t->waiting--;
-        m = own_find(t, e->client_seq);
-        if (!m) break;                    /* too far back to be followed */
-        m->seq = e->seq;
-        m->ticks = TICKS_SENT;
-        show_ticks(t, m);
+        if (here) on_accepted(t, e);
         break;
     case SYNC_REFUSED:
-        if (t->waiting && user_id_equal(&e->user, &t->peer)) t->waiting--;
-        snprintf(line, sizeof line, "not sent: %s", e->text[0] ? e->text : err_text(e->err));
-        show_line(t, line);
+        on_refused(t, e);
         break;
     case SYNC_RECEIPT:
-        if (conv_id_equal(&e->conv, &t->conv)) on_receipt(t);
+        if (here && user_id_equal(&e->user, &t->peer)) refresh_ticks(t);
         break;
-    case SYNC_MESSAGE:
-        if (conv_id_equal(&e->conv, &t->conv)) break;               /* shown after this turn */
-        if (user_id_equal(&e->user, &t->client.account.user)) break;
-        snprintf(line, sizeof line, "(a message from %s: `pipit chat %s`)", e->user.v, e->user.v);
-        show_line(t, line);
+    case SYNC_MESSAGE:                    /* one of this conversation is shown after this turn */
+        if (here || user_id_equal(&e->user, &t->client.account.user)) break;
+        snprintf(line, sizeof line, "a message from %s: `pipit chat %s` shows it", e->user.v, e->user.v);
+        note(t, line, "");
         break;
     case SYNC_ERROR:
-        snprintf(line, sizeof line, "the server says: %s", e->text);
-        show_line(t, line);
+        note(t, "the server says", e->text);
         break;
     default:
         break;
@@ -279,161 +289,151 @@ static void on_event(void *arg, const struct sync_event *e)
 static void on_link(void *arg, bool open, const char *why)
 {
     struct talk *t = arg;
-    char line[WHY_MAX + 64];
-    if (open) {
-        if (t->link_down) show_line(t, "connected again");
-        t->link_down = false;
-        return;
-    }
-    t->link_down = true;
-    snprintf(line, sizeof line, "no connection (%s); what you type goes out later", why);
-    show_line(t, line);
+    if (open && t->link_down) note(t, "connected again", "");
+    if (!open) note(t, "no connection; what you type goes out later", why);
+    t->link_down = !open;
 }
 
-/* -- input -------------------------------------------------------------------------------------------------------------------- */
+/* ---- input ---- */
 
-static void say(struct talk *t, const char *text)
+static void on_line(void *arg, const char *text)
 {
+    struct talk *t = arg;
     struct buf body;
     uint64_t client_seq = 0;
+    if (!text) t->ended = true;
+    if (!text || !text[0]) return;
     size_t len = strlen(text);
-    if (len == 0) return;
     if (len > TEXT_BYTES_MAX || !bytes_is_utf8(bytes_of_str(text))) {
-        show_line(t, len > TEXT_BYTES_MAX ? "not sent: too long" : "not sent: not UTF-8");
+        note(t, len > TEXT_BYTES_MAX ? "not sent: longer than 4096 bytes" : "not sent: not UTF-8", "");
         return;
     }
     buf_init(&body, BODY_BYTES_MAX);
     int err = content_text_encode(bytes_of_str(text), &body);
     if (!err) err = home_outbox_add(t->client.home, &t->peer, buf_bytes(&body), wall_ms(), &client_seq);
     buf_fini(&body);
-    struct own *m = err ? NULL : own_put(t, client_seq);
-    if (!m) {
-        show_line(t, err_text(err ? err : ERR_NOMEM));
-        return;
+    if (!err) {
+        struct own *m = own_new(t, bytes_of_str(text));
+        m->client_seq = client_seq;
+        m->sent_ms = wall_ms();
+        t->waiting++;
+        /* Without a terminal its line is printed with its first tick. */
+        if (screen_is_terminal(t->screen)) show_own(t, m);
+        err = online_step(t->online);
     }
-    set_own_text(m, bytes_of_str(text));
-    m->sent_ms = wall_ms();
-    t->waiting++;
-    show_own(t, m);
-    if (online_is_open(t->online) && online_step(t->online)) show_line(t, "the store cannot be written");
+    if (err) t->failed = err;
 }
+_Static_assert(TEXT_BYTES_MAX == 4096, "on_line() says so");
 
-static void on_line(char *line)
+/* ---- the start ---- */
+
+static bool is_waited_for(const struct talk *t, uint64_t until)
 {
-    struct talk *t = talk_of_readline;
-    if (!line) {
-        t->ended = true;
-        return;
-    }
-    /* The line as it was typed stands above the cursor now: the message takes its place. */
-    fputs("\033[A\r\033[K", stdout);
-    if (line[0]) add_history(line);
-    say(t, line);
-    free(line);
+    bool trying = !online_has_tried(t->online) || online_is_open(t->online);
+    return trying && !t->synced && mono_ms() < until;
 }
 
-/* A whole line, or what is too long for one, which say() refuses. */
-static void plain_line(struct talk *t)
+/* The newest page of the conversation comes to lie in the store. What the server says of it is of no matter: there may
+ * be no conversation yet. */
+static int fetch_last(struct talk *t, uint64_t until)
 {
-    t->in[t->in_len] = '\0';
-    t->in_len = 0;
-    say(t, t->in);
+    struct msg m = { .type = MSG_HISTORY, .has_ref = true };
+    struct buf frame;
+    uint64_t errand = 0;
+    bool ignored;
+    m.u.history = (struct msg_history){ .to = { .conv = t->conv }, .limit = LAST_SHOWN };
+    buf_init(&frame, FRAME_BYTES_MAX);
+    int err = msg_encode(&m, &frame);
+    if (!err) err = home_errand_add(t->client.home, buf_bytes(&frame), wall_ms(), &errand);
+    if (!err) err = online_step(t->online);
+    while (!err && (err = home_errand_take(t->client.home, errand, &frame)) == ERR_NOT_FOUND) {
+        err = online_is_open(t->online) && mono_ms() < until ? online_turn(t->online, -1, &ignored, until) : ERR_END;
+    }
+    if (err == ERR_END) err = home_errand_drop(t->client.home, errand);
+    buf_fini(&frame);
+    return err;
 }
 
-static void read_plain(struct talk *t)
-{
-    char room[1024];
-    ssize_t n = read(STDIN_FILENO, room, sizeof room);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
-    if (n <= 0) {
-        t->ended = true;
-        if (t->in_len) plain_line(t);
-        return;
-    }
-    for (ssize_t i = 0; i < n; i++) {
-        if (room[i] == '\n') plain_line(t);
-        else if (t->in_len < sizeof t->in - 1) t->in[t->in_len++] = room[i];
-    }
-}
-
-/* -- the talk -------------------------------------------------------------------------------------------------------------------- */
-
-static int remember_waiting(void *arg, const struct outbox_row *row)
+static int show_waiting(void *arg, const struct outbox_row *row)
 {
     struct talk *t = arg;
-    if (!user_id_equal(&row->to, &t->peer)) return 0;
-    struct own *m = own_put(t, row->client_seq);
-    if (!m) return ERR_NOMEM;
-    take_text(m, row);
+    struct bytes text;
+    if (!user_id_equal(&row->to, &t->peer) || content_text_decode(row->body, &text)) return 0;
+    struct own *m = own_new(t, text);
+    m->client_seq = row->client_seq;
     m->sent_ms = row->created_ms;
     t->waiting++;
-    print_own(t, m);
+    show_own(t, m);
     return 0;
 }
+
+static int draw_start(struct talk *t)
+{
+    uint64_t until = mono_ms() + OPEN_MS_MAX;
+    bool ignored;
+    int err = 0;
+    while (!err && is_waited_for(t, until) && !screen_signals(t->screen)) err = online_turn(t->online, -1, &ignored, until);
+    if (!err && online_is_open(t->online)) err = fetch_last(t, until);
+    if (!err) err = home_message_each_last(t->client.home, &t->conv, 0, LAST_SHOWN, show_old, t);
+    t->drawn = true;
+    if (!err) err = show_fresh(t);
+    if (!err) err = home_outbox_each(t->client.home, show_waiting, t);
+    return err;
+}
+
+/* ---- the talk ---- */
 
 static int talk(struct talk *t)
 {
     bool ready;
-    int err = home_message_each_last(t->client.home, &t->conv, 0, HISTORY_SHOWN, show_row, t);
-    if (!err) err = home_outbox_each(t->client.home, remember_waiting, t);
-    fflush(stdout);
-    if (t->tty) {
-        talk_of_readline = t;
-        rl_callback_handler_install("> ", on_line);
-        t->prompt_up = true;
-    }
-    if (!err) err = show_fresh(t);
-    while (!err && !t->ended) {
+    int err = draw_start(t);
+    if (!err) screen_start(t->screen);
+    while (!err && !t->ended && !screen_signals(t->screen)) {
         err = online_turn(t->online, STDIN_FILENO, &ready, UINT64_MAX);
-        if (ready && t->tty) rl_callback_read_char();
-        else if (ready) read_plain(t);
-        if (!err) err = show_fresh(t);
+        if (ready) screen_read(t->screen);
+        int store_err = show_fresh(t);
+        if (!err) err = store_err;
     }
     /* What was said last gets a chance to leave; what does not stays in the outbox. */
     uint64_t until = mono_ms() + DRAIN_MS_MAX;
-    while (!err && t->waiting && mono_ms() < until) err = online_turn(t->online, -1, &ready, until);
+    while (!err && t->waiting > 0 && mono_ms() < until) err = online_turn(t->online, -1, &ready, until);
     if (!err) err = show_fresh(t);
-    if (!err) err = online_drain(t->online);
-    if (t->tty) {
-        t->prompt_up = false;
-        rl_callback_handler_remove();
-        putchar('\n');
+    return err ? err : online_drain(t->online);
+}
+
+static int run(struct talk *t)
+{
+    static const struct online_ops ops = { .on_event = on_event, .on_link = on_link };
+    struct client *c = &t->client;
+    char why[WHY_MAX] = "";
+    t->screen = screen_open(on_line, t);
+    int err = t->screen ? online_new(c->home, &c->account, &c->url, c->ca_file, &ops, t, &t->online) : ERR_NOMEM;
+    if (!err) {
+        err = talk(t);
+        snprintf(why, sizeof why, "%s", online_why(t->online));
+        online_free(t->online);
     }
-    return err;
+    screen_close(t->screen);
+    for (size_t i = 0; i < OWN_MAX; i++) free(t->own[i].text);
+    if (err) return client_fail(err, why);
+    if (t->waiting == 0) return output_flush() ? EXIT_DONE : EXIT_USAGE;
+    fprintf(stderr, "pipit: %llu not sent yet: they stay in the outbox and go out with the next command\n",
+            (unsigned long long)t->waiting);
+    return EXIT_NO_LINK;
 }
 
 int cmd_chat(const struct options *o)
 {
-    static const struct online_ops ops = { .on_event = on_event, .on_link = on_link };
     static struct talk t;
-    const char *no_colour = getenv("NO_COLOR");
-    char holder[64], why[WHY_MAX] = "";
-    t.o = o;
-    t.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    t.colour = isatty(STDOUT_FILENO) && !(no_colour && no_colour[0]);
     if (o->word_count != 1) {
         fprintf(stderr, "pipit: chat WHO: with whom?\n");
         return EXIT_USAGE;
     }
     int code = client_open(o, &t.client);
     if (!code) code = client_peer(&t.client, o->words[0], &t.peer, &t.conv);
-    int err = code ? 0 : home_lock(t.client.home, "chat", holder);
-    if (err == ERR_IN_USE) {
-        fprintf(stderr, "pipit: another pipit (%s) has the session of this home\n", holder);
-        code = EXIT_USAGE;
-    }
-    struct client *c = &t.client;
+    if (!code) code = client_lock(&t.client, "chat");
     if (!code) client_warn_plain();
-    if (!code && !err) err = online_new(c->home, &c->account, &c->url, c->ca_file, &ops, &t, &t.online);
-    if (!code && !err) {
-        err = talk(&t);
-        snprintf(why, sizeof why, "%s", online_why(t.online));
-        code = t.waiting ? EXIT_NO_LINK : EXIT_DONE;
-        online_free(t.online);
-        if (t.waiting) fprintf(stderr, "pipit: %u not sent yet: they go out with the next command\n", t.waiting);
-    }
-    if (err && err != ERR_IN_USE) code = client_fail(err, why);
-    for (size_t i = 0; i < OWN_MAX; i++) free(t.own[i]);
+    if (!code) code = run(&t);
     client_close(&t.client);
     return code;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tools/client/commands.h"
+#include "tools/client/output.h"
 
 enum { SEND_TIMEOUT_S = 30 };
 
@@ -159,7 +160,7 @@ int cmd_send(const struct options *o)
     if (s.done) {
         msg_id_print(&s.id, id);
         printf("%s\n", id);
-        code = EXIT_DONE;
+        code = output_flush() ? EXIT_DONE : EXIT_USAGE;
     } else if (s.refused) {
         fprintf(stderr, "pipit: refused: %s (%s)\n", s.text[0] ? s.text : err_text(s.refused), err_name(s.refused));
         code = EXIT_REFUSED;

@@ -23,7 +23,8 @@ static const struct command {
       "Makes this home a device of the user." },
     { "send", cmd_send, "send WHO TEXT... [--timeout S]",
       "Sends and prints the message id once the server has it on disk. Without TEXT (or with -) it is read from standard\n"
-      "input. After S seconds (30) without a connection: exit code 3; the message stays and goes out with the next command." },
+      "input; a -- before a TEXT that begins with -. After S seconds (30) without a connection: exit code 3; the message\n"
+      "stays and goes out with the next command." },
     { "listen", cmd_listen, "listen [--json] [--count N] [--timeout S] [--no-read]",
       "Prints what comes, first of all what waited. Ends after N messages from others, or S seconds." },
     { "history", cmd_history, "history WHO [--limit N] [--before SEQ] [--json]",
@@ -91,7 +92,7 @@ static int parse(int argc, char **argv, struct options *o)
         case 'b': o->before = optarg; break;
         case 'H': help = true; break;
         case 'V': printf("pipit %s\n", PIPIT_VERSION); return EXIT_DONE + 1;
-        default:  return usage("that option is not known", NULL) + 1;
+        default:  return usage("what begins with - is an option, unless a -- stands before it", NULL) + 1;
         }
     }
     if (!good) return EXIT_USAGE + 1;
@@ -107,11 +108,18 @@ static int parse(int argc, char **argv, struct options *o)
     return EXIT_DONE + 1;
 }
 
+/* What people type and read is UTF-8 here. Where the locale says nothing of the kind, as in a bare container, the line
+ * editor would drop every letter beyond ASCII. */
+static void set_locale(void)
+{
+    if (!setlocale(LC_ALL, "") || MB_CUR_MAX < 4) setlocale(LC_CTYPE, "C.UTF-8");
+}
+
 int main(int argc, char **argv)
 {
     static char home[HOME_PATH_MAX];
     struct options o = { 0 };
-    setlocale(LC_ALL, "");
+    set_locale();
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     if (sodium_init() < 0) return usage("libsodium does not start", NULL);
