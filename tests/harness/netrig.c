@@ -290,7 +290,10 @@ uint64_t netrig_stat(struct netrig *rig, const char *name)
 
 void netrig_await(struct netrig *rig, const char *name, uint64_t value)
 {
-    while (netrig_stat(rig, name) < value) netrig_settle(rig);
+    /* Once more in the end: what counted may still be at work. */
+    do netrig_settle(rig);
+    while (netrig_stat(rig, name) < value);
+    netrig_settle(rig);
 }
 
 uint32_t netrig_drained(struct netrig *rig)

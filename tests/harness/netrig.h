@@ -42,7 +42,7 @@ void netrig_down(struct netrig *rig);
 void netrig_call(struct netrig *rig, uint16_t shard, void (*fn)(struct shard *shard, void *arg), void *arg);
 /* Wait until all shards have made a whole turn since this was called, its flush included. */
 void netrig_settle(struct netrig *rig);
-/* Wait until a counter, summed over the shards, has reached a value. */
+/* Wait until a counter, summed over the shards, has reached a value, and what reached it is done. */
 void netrig_await(struct netrig *rig, const char *name, uint64_t value);
 uint64_t netrig_stat(struct netrig *rig, const char *name);
 uint32_t netrig_drained(struct netrig *rig);                 /* how often on_drained was called */

@@ -218,25 +218,74 @@ static void a_peer_that_leaves_while_it_moves_is_told_closed_once(void **state)
 
 /* -- with something queued -- */
 
-static void what_was_not_written_yet_travels_along(void **state)
+static void expect_sent(struct peer *p, int i)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%04d", i);
+    assert_true(peer_next(p));
+    assert_int_equal(p->body.len, 60000);
+    assert_memory_equal(p->body.at, number, 4);
+}
+
+static void what_is_queued_goes_out_before_the_answer_over_there(void **state)
 {
     struct netrig *rig = *state;
     for (int n = 0; n < 2 * SHARDS; n++) {
         char hello[] = { 'H', (char)('0' + n % SHARDS), 0 }, welcome[] = { 'W', hello[1], 0 };
         struct peer *p = peer_open(netrig_port(rig));
-        peer_say(p, "S100 60000");              /* blocks: HELLO is heard when little of it is left, under a write */
+        peer_say(p, "S100 60000");
         peer_say(p, hello);
         peer_say(p, "behind");
-        for (int i = 1; i <= 100; i++) {
-            char number[16];
-            snprintf(number, sizeof number, "%04d", i);
-            assert_true(peer_next(p));
-            assert_memory_equal(p->body.at, number, 4);
-        }
+        for (int i = 1; i <= 100; i++) expect_sent(p, i);
         peer_expect(p, welcome);
         peer_expect(p, "behind");
         peer_free(p);
     }
+}
+
+struct place { int shard; bool writing; };
+
+static void look_for_it(struct shard *shard, void *arg)
+{
+    struct place *place = arg;
+    struct conn *c;
+    TAILQ_FOREACH(c, &shard->net->conns, all) {
+        if (c->state != CONN_WS) continue;
+        place->shard = shard->id;
+        place->writing = c->writing > 0;
+    }
+}
+
+static struct place where(struct netrig *rig)
+{
+    struct place place = { .shard = -1 };
+    for (uint16_t i = 0; i < SHARDS; i++) netrig_call(rig, i, look_for_it, &place);
+    return place;
+}
+
+/* A write under way belongs to the handle that stays behind. */
+static void a_move_waits_for_the_write_under_way(void **state)
+{
+    struct netrig *rig = *state;
+    struct peer *p = peer_open(netrig_port(rig));
+    int sent = 0;
+    do {                                        /* until the socket takes no more: little is queued then */
+        peer_say(p, "S1 60000");
+        netrig_await(rig, "frames_in", (uint64_t)++sent);
+        netrig_settle(rig);
+    } while (!where(rig).writing);
+    struct place from = where(rig);
+    char hello[] = { 'H', (char)('0' + (from.shard + 1) % SHARDS), 0 }, welcome[] = { 'W', hello[1], 0 };
+    peer_say(p, hello);
+    peer_say(p, "behind");
+    netrig_await(rig, "frames_in", (uint64_t)sent + 1);
+    netrig_settle(rig);
+    assert_int_equal(netrig_stat(rig, "handoffs"), 0);
+    for (int i = 0; i < sent; i++) expect_sent(p, 1);
+    peer_expect(p, welcome);
+    peer_expect(p, "behind");
+    assert_int_equal(netrig_stat(rig, "handoffs"), 1);
+    peer_free(p);
 }
 
 static void a_ping_before_the_move_gets_its_pong_behind_it(void **state)
@@ -406,7 +455,8 @@ int main(void)
         TEST(what_is_said_before_during_and_after_the_move_comes_back_in_order),
         TEST(many_move_in_all_directions_at_once),
         TEST(a_peer_that_leaves_while_it_moves_is_told_closed_once),
-        TEST(what_was_not_written_yet_travels_along),
+        TEST(what_is_queued_goes_out_before_the_answer_over_there),
+        TEST(a_move_waits_for_the_write_under_way),
         TEST(a_ping_before_the_move_gets_its_pong_behind_it),
         TEST(a_move_waits_while_the_pipe_has_no_room),
         TEST(a_stop_ends_those_that_wait_for_room),
