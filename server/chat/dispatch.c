@@ -40,7 +40,6 @@ static void on_message(struct conn *conn, struct bytes bytes, bool binary)
 {
     struct chat *chat = chat_of(conn_shard(conn));
     struct session *s = conn_owner(conn);
-    STAT_ADD(&chat->shard->stats, frames_in, 1);
     if (!binary) {
         struct msg none = { 0 };
         if (s) {
