@@ -1,8 +1,9 @@
 /* answer.c - a connection in HTTP state: one request, its answer, the next request; or the upgrade.
  *
  * A request's answer may come at once or after a job; until then nothing more is interpreted, so answers are in order
- * however many requests a peer sends ahead. The upgrade is answered here, since nobody above needs to know HTTP's side of
- * it; from then on the same connection speaks WebSocket, and bytes that came right behind the request are its first. */
+ * however many requests a peer sends ahead. The upgrade is answered here, since nobody above needs to know HTTP's
+ * side of it; from then on the same connection speaks WebSocket, and bytes that came right behind the request are
+ * its first. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  *
  *   HTTP ──upgrade──> WS ──> CLOSING        HTTP ──> CLOSING
  *   HTTP      requests one after the other (keep-alive); each is answered before the next is looked at
- *   WS        messages in, frames out; control frames are answered here. The first message must come within CONN_HTTP_MS;
- *             later silence is the owner's to judge (conn_heard_ms)
+ *   WS        messages in, frames out; control frames are answered here. The first message must come within
+ *             CONN_HTTP_MS; later silence is the owner's to judge (conn_heard_ms)
  *   CLOSING   what is queued is still written, for CONN_LINGER_MS; what comes is thrown away; closing twice is harmless
  *
  * A conn is movable: plain heap, no libuv handle inside (that is struct sock, which stays with its loop), so that
@@ -44,14 +44,14 @@ struct http_request {
 
 /* Given at net_open(), the same for all connections. `on_message` and below are for WS only. */
 struct conn_events {
-    /* A whole request (never one for net_config's ws_path, which is answered here). What it points to is good during the
-     * call. Answer it with conn_respond(), now or later; no further request is looked at before. */
+    /* A whole request (never one for net_config's ws_path, which is answered here). What it points to is good during
+     * the call. Answer it with conn_respond(), now or later; no further request is looked at before. */
     void (*on_request)(struct conn *conn, const struct http_request *request);
     /* A whole message, at most FRAME_BYTES_MAX. `bytes` is good during the call. It may call handoff_send(). */
     void (*on_message)(struct conn *conn, struct bytes bytes, bool binary);
-    /* Once, whatever the reason; conn_owner() is still what was set. `err` is conn_close()'s, or 0 (answered, and the peer
-     * wanted no more), ERR_PEER, ERR_IO, ERR_NOMEM, ERR_SLOW, ERR_IDLE, ERR_MALFORMED (broken HTTP or WebSocket),
-     * ERR_TOO_BIG, ERR_BUSY (no descriptor to move with), ERR_GOING. The conn is freed behind it. */
+    /* Once, whatever the reason; conn_owner() is still what was set. `err` is conn_close()'s, or 0 (answered, and
+     * the peer wanted no more), ERR_PEER, ERR_IO, ERR_NOMEM, ERR_SLOW, ERR_IDLE, ERR_MALFORMED (broken HTTP or
+     * WebSocket), ERR_TOO_BIG, ERR_BUSY (no descriptor to move with), ERR_GOING. The conn is freed behind it. */
     void (*on_closed)(struct conn *conn, int err);
     /* All that was queued has been taken by the socket (only after conn_write() found it not so). */
     void (*on_drained)(struct conn *conn);
@@ -78,7 +78,8 @@ void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 
 /* Answer the HTTP request that is under way. `headers` are extra lines ("Retry-After: 3\r\n") or "", 2 KiB at most;
- * `content_type` "": none is said. Both texts and `body` are copied. Not for 1xx, 204 and 304, which carry no length. */
+ * `content_type` "": none is said. Both texts and `body` are copied. Not for 1xx, 204 and 304, which carry no
+ * length. */
 void conn_respond(struct conn *conn, int status, const char *headers, const char *content_type, struct bytes body);
 
 /* WS: a close frame with err_close_code(err) and err_text(err) as reason, then the socket. HTTP: what is queued,

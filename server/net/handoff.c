@@ -7,8 +7,8 @@
  *
  * What was queued and not written (the answer to the upgrade, when a peer did not wait for it) travels in the queue:
  * frames are counted across threads. No WebSocket parser travels, since a message has just ended.
- * While a conn moves it belongs to no shard's list. If the house stops meanwhile it ends where it is: before the push here,
- * behind it over there. */
+ * While a conn moves it belongs to no shard's list. If the house stops meanwhile it ends where it is: before the
+ * push here, behind it over there. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

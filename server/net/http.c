@@ -4,8 +4,8 @@
  * limits, only for headers that matter here; all else is skipped unseen. A parser is set up anew for each request, so
  * that nothing of one request can reach the next.
  *
- * The head is limited by never giving llhttp more bytes than the limit leaves. The body is limited where it arrives, and
- * refused at once when its Content-Length says that it will be too big. */
+ * The head is limited by never giving llhttp more bytes than the limit leaves. The body is limited where it arrives,
+ * and refused at once when its Content-Length says that it will be too big. */
 #include "server/net/http.h"
 
 #include <llhttp.h>

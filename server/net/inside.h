@@ -4,8 +4,8 @@
  * with its loop. struct net is one shard's share of both.
  *
  * Everything that ends or changes a connection is done in net_flush(), once a turn: callbacks and callers only set
- * what is wanted and put the conn on the dirty list. So nobody's conn or parser vanishes under their feet, and uv_close()
- * is called in one place. */
+ * what is wanted and put the conn on the dirty list. So nobody's conn or parser vanishes under their feet, and
+ * uv_close() is called in one place. */
 #ifndef PIPIT_NET_INSIDE_H
 #define PIPIT_NET_INSIDE_H
 
@@ -85,7 +85,7 @@ struct conn {
     char peer[PEER_TEXT];
 };
 
-/* What an idle connection costs, beside its struct sock and the kernel's share. A hundred thousand of them are 25 MB. */
+/* What an idle connection costs beside its struct sock and the kernel's share: 25 MB for a hundred thousand. */
 _Static_assert(sizeof(struct conn) <= 256, "a conn must stay small");
 
 TAILQ_HEAD(conn_list, conn);

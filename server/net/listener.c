@@ -1,11 +1,11 @@
 /* listener.c - the door: bind once, accept on each shard, and turn away who is too many.
  *
- * The kernel spreads connections over the shards' SO_REUSEPORT sockets. Who is over a limit is answered (503, or 429 for
- * the address's limit) and closed; while too many of those linger the rest are closed without a word.
+ * The kernel spreads connections over the shards' SO_REUSEPORT sockets. Who is over a limit is answered (503, or 429
+ * for the address's limit) and closed; while too many of those linger the rest are closed without a word.
  *
  * Descriptors belong to the whole process, and the log must be able to open its next file however many people connect:
- * the last of them are not for connections. Should they run out all the same, libuv accepts with one it keeps in reserve
- * and closes at once, so that the loop does not spin.
+ * the last of them are not for connections. Should they run out all the same, libuv accepts with one it keeps in
+ * reserve and closes at once, so that the loop does not spin.
  *
  * Socket options are set on the listening socket: Linux hands them down to what it accepts, which saves three calls for
  * each connection. */
@@ -29,8 +29,8 @@
 enum {
     /* A frozen peer costs the kernel this much at most; what is beyond waits in our queue, counted. One window. */
     LISTENER_SNDBUF_BYTES = 256 * 1024,
-    /* Bytes not sent yet above which the socket says "full": so that the queue, and with it falling behind, is felt here
-     * and not hidden in the kernel. */
+    /* Bytes not sent yet above which the socket says "full": so that the queue, and with it falling behind, is felt
+     * here and not hidden in the kernel. */
     LISTENER_NOTSENT_BYTES = 64 * 1024,
     REFUSED_LINGERING_MAX = 64,          /* answered with 503 and still there; above it none is answered */
     ACCEPT_AGAIN_MS = 100,

@@ -2,11 +2,11 @@
  *
  * wslay's event interface does the framing, masks, fragment order, UTF-8 and close codes. Two things are done here:
  *
- * - Messages are put together in a buffer of our own. Wslay would allocate each fragment by itself, so that a message of
- *   64 KiB in fragments of one byte held 7 MiB; and would believe a frame's length before its bytes came.
- * - Bytes are counted. Wslay reads ahead and does not say how far it is, but tells each frame's start; so bytes given less
- *   bytes of frames told are what lies behind the last frame. That says where to stop behind a message, and whether
- *   anything is held at all.
+ * - Messages are put together in a buffer of our own. Wslay would allocate each fragment by itself, so that a
+ *   message of 64 KiB in fragments of one byte held 7 MiB; and would believe a frame's length before its bytes came.
+ * - Bytes are counted. Wslay reads ahead and does not say how far it is, but tells each frame's start; so bytes given
+ *   less bytes of frames told are what lies behind the last frame. That says where to stop behind a message, and
+ *   whether anything is held at all.
  *
  * Wslay never sends: its writing side is shut, so it queues no pongs and close frames of its own. */
 #include "server/net/ws.h"

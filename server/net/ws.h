@@ -1,7 +1,7 @@
 /* ws.h - WebSocket messages from bytes: RFC 6455, the server's receiving side.
  *
- * A pure parser: bytes in, events out; nothing is sent from here (frames are built by proto/wsframe.h, once for all their
- * receivers). It exists only while a message is under way: at a boundary ws_is_clean(), and its owner may give it
+ * A pure parser: bytes in, events out; nothing is sent from here (frames are built by proto/wsframe.h, once for all
+ * their receivers). It exists only while a message is under way: at a boundary ws_is_clean(), and its owner may give it
  * back, so that an idle connection holds none. ws.c is the one file that knows wslay.
  * Thread: no globals; a parser belongs to whoever holds it, and may cross threads with it. */
 #ifndef PIPIT_NET_WS_H

@@ -1,11 +1,12 @@
 /* fuzz_ws.c - whatever a peer sends where WebSocket is spoken.
  *
- * The first two bytes choose how the rest is cut into reads, and the third after how many messages on_message says stop. The
- * stream is read at once and cut, and both must give the same messages and pings, stop at the same byte, and end alike.
+ * The first two bytes choose how the rest is cut into reads, and the third after how many messages on_message says
+ * stop. The stream is read at once and cut, and both must give the same messages and pings, stop at the same byte,
+ * and end alike.
  *
- * One thing may depend on the cuts: wslay looks at the reason in a close frame piece by piece, so a bad one is found early or
- * only when the frame is whole, and a good one may be taken for bad. Either way the connection ends there. So where one
- * run has found an error and the other none yet, the other must find one when the frame is made whole. */
+ * One thing may depend on the cuts: wslay looks at the reason in a close frame piece by piece, so a bad one is found
+ * early or only when the frame is whole, and a good one may be taken for bad. Either way the connection ends there.
+ * So where one run has found an error and the other none yet, the other must find one when the frame is made whole. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

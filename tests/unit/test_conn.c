@@ -1,4 +1,4 @@
-/* test_conn.c - one connection over a real socket: requests, the upgrade, messages, a slow peer, time, and the end. */
+/* test_conn.c - one connection over a real socket: the upgrade, messages, a slow peer, time, and the end. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -76,194 +76,6 @@ static struct look look(struct netrig *rig)
     struct look l;
     netrig_call(rig, 0, look_at, &l);
     return l;
-}
-
-/* -- HTTP -- */
-
-static void requests_are_answered_on_one_connection(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, GET("/echo?a=b"));
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "GET a=b ");
-    assert_true(peer_has_line(p, "Cache-Control: no-store"));
-    assert_true(peer_has_line(p, "X-Content-Type-Options: nosniff"));
-    assert_true(peer_has_line(p, "Content-Type: text/plain"));
-    assert_true(peer_has_line(p, "X-Extra: 1"));
-    assert_false(peer_has_line(p, "Connection: close"));
-    peer_puts(p, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody");
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "POST  body");
-    peer_puts(p, GET("/nowhere"));
-    assert_int_equal(peer_answer(p), 404);
-    assert_int_equal(p->body.len, 0);
-    assert_false(peer_has_line(p, "Content-Type: "));
-    assert_int_equal(netrig_stat(rig, "http_requests"), 3);
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_PEER);
-}
-
-static void head_gets_the_head_alone(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, "HEAD /echo HTTP/1.1\r\nHost: x\r\n\r\n" GET("/echo"));
-    assert_int_equal(peer_answer_to_head(p), 200);
-    assert_true(peer_has_line(p, "Content-Length: 6"));
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "GET  ");
-    peer_free(p);
-}
-
-static void pipelined_requests_wait_for_the_answer_before_them(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, GET("/echo?1") GET("/later") GET("/echo?2") GET("/later") GET("/echo?3"));
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "GET 1 ");
-    netrig_settle(rig);
-    assert_int_equal(netrig_stat(rig, "http_requests"), 1);
-    netrig_answer(rig);
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "later");
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "GET 2 ");
-    netrig_answer(rig);
-    assert_int_equal(peer_answer(p), 200);
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "GET 3 ");
-    peer_free(p);
-}
-
-static void thousands_of_requests_sent_ahead_are_all_answered(void **state)
-{
-    enum { REQUESTS = 3000 };
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    struct buf b;
-    char one[64];
-    buf_init(&b, 1 << 20);
-    for (int i = 0; i < REQUESTS; i++) {
-        snprintf(one, sizeof one, GET("/echo?%d"), i);
-        buf_put(&b, one, strlen(one));
-    }
-    peer_put(p, buf_bytes(&b));
-    for (int i = 0; i < REQUESTS; i++) {
-        assert_int_equal(peer_answer(p), 200);
-        snprintf(one, sizeof one, "GET %d ", i);
-        assert_string_equal((char *)p->body.at, one);
-    }
-    buf_fini(&b);
-    peer_free(p);
-}
-
-static void connection_close_and_http_1_0_end_after_the_answer(void **state)
-{
-    struct netrig *rig = *state;
-    static const char *const requests[] = { "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-                                            "GET /echo HTTP/1.0\r\n\r\n" };
-    for (int i = 0; i < 2; i++) {
-        struct peer *p = peer_dial(netrig_port(rig));
-        peer_puts(p, requests[i]);
-        assert_int_equal(peer_answer(p), 200);
-        assert_true(peer_has_line(p, "Connection: close"));
-        assert_true(peer_ended(p));
-        peer_free(p);
-        assert_int_equal(netrig_closed(rig), 0);
-    }
-}
-
-static void a_peer_that_closed_its_side_still_gets_its_answers(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, GET("/echo?1") GET("/later") GET("/echo?2"));
-    peer_end(p);
-    assert_int_equal(peer_answer(p), 200);
-    netrig_answer(rig);
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "later");
-    assert_int_equal(peer_answer(p), 200);
-    assert_true(peer_ended(p));
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_PEER);
-}
-
-static void a_peer_that_goes_away_takes_its_open_request_along(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, GET("/later"));
-    netrig_await(rig, "bytes_in", strlen(GET("/later")));
-    peer_reset(p);
-    /* While a request is answered nothing is read, so its end is seen when the answer is written. */
-    netrig_answer(rig);
-    assert_int_equal(netrig_closed(rig), ERR_PEER);
-}
-
-static void a_body_is_invited_when_its_sender_waits_for_that(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    assert_int_equal(peer_answer(p), 100);
-    peer_puts(p, "body");
-    assert_int_equal(peer_answer(p), 200);
-    assert_string_equal((char *)p->body.at, "POST  body");
-    peer_free(p);
-}
-
-static void broken_requests_are_answered_by_number_and_closed(void **state)
-{
-    struct netrig *rig = *state;
-    static const struct { const char *request; int status, err; } cases[] = {
-        { "NONSENSE\r\n\r\n", 400, ERR_MALFORMED },
-        { "GET / HTTP/1.1\r\n\r\n", 400, ERR_MALFORMED },
-        { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\nsome of it", 413, ERR_TOO_BIG },
-        { "GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", 417, ERR_MALFORMED },
-        { GET("/v1/ws"), 426, ERR_MALFORMED },
-        { "POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, ERR_MALFORMED },
-        { "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 400, ERR_MALFORMED },
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct peer *p = peer_dial(netrig_port(rig));
-        peer_puts(p, cases[i].request);
-        assert_int_equal(peer_answer(p), cases[i].status);
-        assert_true(peer_has_line(p, "Connection: close"));
-        assert_true(p->body.len > 0);
-        assert_true(peer_ended(p));
-        peer_free(p);
-        assert_int_equal(netrig_closed(rig), cases[i].err);
-    }
-}
-
-static void a_head_without_end_is_refused(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: ");
-    for (int i = 0; i < HTTP_HEAD_BYTES_MAX / 16; i++) peer_puts(p, "aaaaaaaaaaaaaaaa");
-    assert_int_equal(peer_answer(p), 431);
-    assert_true(peer_ended(p));
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_TOO_BIG);
-}
-
-/* The answer must not be lost to a reset because much of the body was still on its way. */
-static void a_refused_upload_still_reads_its_refusal(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    static uint8_t piece[64 * 1024];
-    peer_puts(p, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n");
-    for (int i = 0; i < 128; i++) assert_true(peer_put(p, bytes_of(piece, sizeof piece)));
-    assert_int_equal(peer_answer(p), 413);
-    assert_true(peer_ended(p));
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_TOO_BIG);
 }
 
 /* -- the upgrade and messages -- */
@@ -600,61 +412,6 @@ static void pings_without_end_cost_one_pong(void **state)
 
 /* -- time, turned by hand -- */
 
-static void a_request_must_be_whole_in_time(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, "GET /echo HTTP/1.1\r\nHo");
-    netrig_await(rig, "bytes_in", 22);
-    netrig_turn_clock(rig, CONN_HTTP_MS - 1);
-    peer_puts(p, "s");
-    netrig_await(rig, "bytes_in", 23);
-    assert_int_equal(netrig_closed_count(rig), 0);
-    netrig_turn_clock(rig, 2 * WHEEL_TICK_MS);           /* a byte now and then does not help */
-    assert_int_equal(peer_answer(p), 408);
-    assert_true(peer_ended(p));
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_IDLE);
-}
-
-static void a_connection_that_says_nothing_is_closed(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    netrig_await(rig, "conns_accepted", 1);
-    netrig_turn_clock(rig, CONN_HTTP_MS + WHEEL_TICK_MS);
-    assert_true(peer_ended(p));
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_IDLE);
-}
-
-static void a_kept_connection_is_closed_when_it_is_not_used(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    for (int i = 0; i < 3; i++) {
-        peer_puts(p, GET("/echo"));
-        assert_int_equal(peer_answer(p), 200);
-        netrig_turn_clock(rig, CONN_KEEPALIVE_MS - WHEEL_TICK_MS);
-    }
-    netrig_turn_clock(rig, 3 * WHEEL_TICK_MS);
-    assert_true(peer_ended(p));
-    peer_free(p);
-    assert_int_equal(netrig_closed(rig), ERR_IDLE);
-}
-
-static void an_answer_may_take_longer_than_a_request(void **state)
-{
-    struct netrig *rig = *state;
-    struct peer *p = peer_dial(netrig_port(rig));
-    peer_puts(p, GET("/later"));
-    netrig_await(rig, "bytes_in", strlen(GET("/later")));
-    netrig_turn_clock(rig, 10 * CONN_HTTP_MS);
-    netrig_answer(rig);
-    assert_int_equal(peer_answer(p), 200);
-    peer_free(p);
-}
-
 static void the_first_message_must_come_in_time_and_then_there_is_none(void **state)
 {
     struct netrig *rig = *state;
@@ -716,17 +473,6 @@ static void a_stop_says_going_to_all_and_waits_for_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(requests_are_answered_on_one_connection),
-        TEST(head_gets_the_head_alone),
-        TEST(pipelined_requests_wait_for_the_answer_before_them),
-        TEST(thousands_of_requests_sent_ahead_are_all_answered),
-        TEST(connection_close_and_http_1_0_end_after_the_answer),
-        TEST(a_peer_that_closed_its_side_still_gets_its_answers),
-        TEST(a_peer_that_goes_away_takes_its_open_request_along),
-        TEST(a_body_is_invited_when_its_sender_waits_for_that),
-        TEST(broken_requests_are_answered_by_number_and_closed),
-        TEST(a_head_without_end_is_refused),
-        TEST(a_refused_upload_still_reads_its_refusal),
         TEST(messages_come_back_and_the_socket_does_not_delay),
         TEST(frames_sent_behind_the_upgrade_are_messages_however_they_are_cut),
         TEST(the_largest_message_passes_and_a_larger_one_closes),
@@ -743,10 +489,6 @@ int main(void)
         TEST(a_burst_of_requests_is_slowed_and_not_punished),
         TEST(a_peer_with_too_many_frames_waiting_is_closed_as_slow),
         TEST(pings_without_end_cost_one_pong),
-        TEST_BY_HAND(a_request_must_be_whole_in_time),
-        TEST_BY_HAND(a_connection_that_says_nothing_is_closed),
-        TEST_BY_HAND(a_kept_connection_is_closed_when_it_is_not_used),
-        TEST_BY_HAND(an_answer_may_take_longer_than_a_request),
         TEST_BY_HAND(the_first_message_must_come_in_time_and_then_there_is_none),
         TEST_BY_HAND(a_closing_connection_is_given_up_after_the_linger),
         TEST(a_stop_says_going_to_all_and_waits_for_nobody),

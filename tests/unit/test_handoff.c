@@ -1,7 +1,7 @@
 /* test_handoff.c - a connection that moves loses nothing, repeats nothing, and ends once, whatever happens meanwhile.
  *
- * The kernel chooses the shard that accepts, so a test that wants moves makes several connections, and checks the count of
- * moves where it matters. */
+ * The kernel chooses the shard that accepts, so a test that wants moves makes several connections, and checks the
+ * count of moves where it matters. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
