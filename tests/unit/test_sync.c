@@ -754,12 +754,43 @@ static void a_read_cursor_moved_offline_is_said_later(void **state)
     assert_int_equal(the_only(f, MSG_READ)->u.cursor.seq, 1);
 }
 
+static void reading_never_passes_what_is_stored(void **state)
+{
+    struct fixture *f = *state;
+    struct msg synced = { .type = MSG_SYNCED };
+    welcome(f);
+    begin(f);
+    bob_says(f, 4);
+    bob_says(f, 6);
+    end(f);
+    forget(f);
+    begin(f);
+    assert_int_equal(sync_read(f->sync, &f->conv, 6), 0);    /* READ says DELIVERED too, and 5 is missing */
+    end(f);
+    assert_int_equal(the_only(f, MSG_READ)->u.cursor.seq, 4);
+    /* Where nothing is known to be due, only SYNCED tells that nothing is. */
+    struct conv_row row = { .id = conv_id_direct(&alice, &carol), .peer = carol };
+    assert_int_equal(home_conv_put(f->home, &row), 0);
+    forget(f);
+    begin(f);
+    assert_int_equal(sync_read(f->sync, &row.id, 9), 0);
+    end(f);
+    assert_int_equal(count_of(f, MSG_READ), 0);
+    begin(f);
+    assert_int_equal(give(f, &synced), 0);
+    assert_int_equal(sync_read(f->sync, &row.id, 9), 0);
+    end(f);
+    assert_int_equal(the_only(f, MSG_READ)->u.cursor.seq, 9);
+}
+
 static void ones_own_cursors_that_the_server_lost_are_said_again(void **state)
 {
     struct fixture *f = *state;
     welcome(f);
     begin(f);
     for (uint64_t seq = 1; seq <= 5; seq++) bob_says(f, seq);
+    end(f);
+    begin(f);
     assert_int_equal(sync_read(f->sync, &f->conv, 4), 0);
     end(f);
     forget(f);
@@ -811,6 +842,8 @@ static void a_restored_server_gets_everything_as_new_and_shows_nothing_twice(voi
     begin(f);
     bob_says(f, 1);
     bob_says(f, 2);
+    end(f);
+    begin(f);
     assert_int_equal(sync_read(f->sync, &f->conv, 2), 0);
     end(f);
     struct msg_message m = from_bob(f, 1);
@@ -1067,6 +1100,7 @@ int main(void)
         CLAIM(numbers_go_on_above_what_the_server_knows),
         CLAIM(a_read_cursor_is_said_until_it_is_known_to_be_durable),
         CLAIM(a_read_cursor_moved_offline_is_said_later),
+        CLAIM(reading_never_passes_what_is_stored),
         CLAIM(ones_own_cursors_that_the_server_lost_are_said_again),
         CLAIM(a_read_on_another_device_counts_here),
         CLAIM(a_receipt_is_told_when_something_moved),

@@ -227,6 +227,7 @@ static int show_old(void *arg, const struct message_row *row)
     /* Known from a page, and still due: it is shown when it comes. */
     if (!err && row->state == MESSAGE_PAGED && conv.has_stored && row->m.seq > conv.stored) return 0;
     if (!err) show_message(t, &row->m);
+    if (row->has_seq && !user_id_equal(&row->m.from, &t->client.account.user)) t->shown_seq = row->m.seq;
     return err;
 }
 
@@ -375,6 +376,8 @@ static int draw_start(struct talk *t)
     while (!err && is_waited_for(t, until) && !screen_signals(t->screen)) err = online_turn(t->online, -1, &ignored, until);
     if (!err && online_is_open(t->online)) err = fetch_last(t, until);
     if (!err) err = home_message_each_last(t->client.home, &t->conv, 0, LAST_SHOWN, show_old, t);
+    /* A `listen --no-read` may have shown them before: now they are read. */
+    if (!err && t->shown_seq) err = online_show(t->online, NULL, 0, &t->conv, &t->shown_seq, 1);
     t->drawn = true;
     if (!err) err = show_fresh(t);
     if (!err) err = home_outbox_each(t->client.home, show_waiting, t);

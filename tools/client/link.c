@@ -371,7 +371,8 @@ static int advance_ws(struct link *l)
     }
     failed = wslay_event_send(l->ws) != 0 || failed;
     if (failed || l->close_code) return ERR_PEER;
-    return 0;
+    /* wslay reads no more and has said why in a close frame: a message too large, reserved bits, and their like. */
+    return wslay_event_get_read_enabled(l->ws) ? 0 : ERR_MALFORMED;
 }
 
 int link_advance(struct link *l)

@@ -19,7 +19,7 @@ static uint32_t code_point(const uint8_t *at, size_t left, size_t *len_out)
         if ((at[i] & 0xc0) != 0x80) return 0xfffd;
         c = c << 6 | (at[i] & 0x3f);
     }
-    if (c < least[len] || c > 0x10ffff) return 0xfffd;
+    if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return 0xfffd;
     *len_out = len;
     return c;
 }

@@ -68,7 +68,7 @@ int sync_begin(struct sync *s, struct sync_time now);
 /* One frame from the server. ERR_MALFORMED and its like: it does not speak the protocol, end the link. Errors of the
  * store as home.h has them. After an error: sync_abort(). */
 int sync_on_frame(struct sync *s, struct bytes frame);
-/* Own read cursor to `seq`, and READ. */
+/* Own read cursor to `seq`, and READ; never beyond what is stored. */
 int sync_read(struct sync *s, const struct conv_id *conv, uint64_t seq);
 /* Also takes up new rows of outbox and errands. On error nothing has happened: no frame has left, no event is told. */
 int sync_end(struct sync *s);
