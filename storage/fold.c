@@ -289,3 +289,10 @@ int fold_sorted(const struct fold *fold, const struct fold_row ***rows_out, size
     *count_out = count;
     return 0;
 }
+
+const struct fold_row *fold_find(const struct fold *fold, const struct fold_key *key)
+{
+    struct fold_node *node = NULL;
+    HASH_FIND(hh, fold->table, key, sizeof *key, node);
+    return node ? &node->row : NULL;
+}

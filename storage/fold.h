@@ -68,5 +68,7 @@ struct fold_row {
 /* All of them in the order of their keys: kinds one after the other, and within a kind as the table is sorted,
  * which spares the disk. `rows_out` (to be freed) points into the fold. 0 or ERR_NOMEM. */
 int fold_sorted(const struct fold *fold, const struct fold_row ***rows_out, size_t *count_out);
+/* The row of this key; NULL: the fold has none. */
+const struct fold_row *fold_find(const struct fold *fold, const struct fold_key *key);
 
 #endif
