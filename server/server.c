@@ -234,6 +234,7 @@ static void set_chat_config(struct server *server, const struct server_options *
     chat->store = &server->store;
     chat->heartbeat_ms = options->heartbeat_ms ? options->heartbeat_ms : server->config.heartbeat_s * 1000;
     chat->convs_hot_max = (uint32_t)server->config.conversations_hot_max;
+    chat->pages_max = options->pages_max ? options->pages_max : PAGES_PER_SHARD_MAX;
     chat->name = "pipitd " PIPIT_VERSION;
     chat->password_cost.ops = options->cheap_passwords ? crypto_pwhash_OPSLIMIT_MIN : crypto_pwhash_OPSLIMIT_INTERACTIVE;
     chat->password_cost.memory_bytes =

@@ -24,6 +24,7 @@ struct server_options {
     const struct clock *clock;           /* NULL: the real one */
     bool handle_signals;                 /* SIGINT and SIGTERM stop it: for the program, not for tests */
     uint64_t heartbeat_ms;               /* 0: config's seconds */
+    uint32_t pages_max;                  /* 0: the default; see chat.h */
     bool cheap_passwords;                /* the least Argon2id allows: for tests */
     /* Called on main's thread once everything listens. */
     void (*on_ready)(void *arg, struct server *server);

@@ -30,6 +30,7 @@ struct ask {
     const char *why;              /* … and a constant clause, or NULL */
     uint64_t ref;
     struct session *session;      /* held; only the origin looks into it */
+    uint64_t session_number;
     struct user_id user;          /* who asks */
     struct device_id device;
     struct conv_id conv;

@@ -158,11 +158,29 @@ void catchup_on_heads(struct session *s, struct ask *ask)
 
 /* -- pages ------------------------------------------------------------------------------------------------- */
 
+static void page_is_gone(struct session *s)
+{
+    s->has_page = false;
+    DL_DELETE2(s->chat->paging, s, page_prev, page_next);
+}
+
+/* A page still in hand waits for its device to acknowledge or to read. The one that has waited longest gives its place to
+ * whoever can use it, and is read again when it can be written: who never acknowledges keeps nobody else waiting. */
+static bool take_page_back(struct chat *chat)
+{
+    struct session *holder = chat->paging;
+    if (!holder || !behind_drop_page(holder->behind)) return false;
+    page_is_gone(holder);
+    chat->pages_out--;
+    session_step_later(holder);
+    return true;
+}
+
 static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uint64_t after, bool cursors)
 {
     struct session *s = arg;
     struct chat *chat = s->chat;
-    if (chat->pages_out >= PAGES_PER_SHARD_MAX) return false;
+    if (chat->pages_out >= chat->config->pages_max && !take_page_back(chat)) return false;
     struct ask *ask = ask_new(ASK_FETCH, BYTES_NONE);
     if (!ask) return false;
     ask->conv = *conv;
@@ -178,7 +196,7 @@ static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uin
 
 static void page_returned(struct chat *chat)
 {
-    if (chat->pages_out-- < PAGES_PER_SHARD_MAX || !chat->behind) return;
+    if (chat->pages_out-- < chat->config->pages_max || !chat->behind) return;
     chat->page_freed = true;                          /* someone may wait for this place */
     shard_again(chat->shard);
 }
@@ -198,6 +216,7 @@ void catchup_on_fetched(struct session *s, struct ask *ask)
         struct page *page = ask->u.fetch.page;
         ask->u.fetch.page = NULL;
         s->has_page = true;
+        DL_APPEND2(s->chat->paging, s, page_prev, page_next);
         behind_on_page(s->behind, page);
     }
     session_step(s);
@@ -209,14 +228,16 @@ void catchup_count_page(struct session *s)
     if (!s->has_page) return;
     behind_look(s->behind, &view);
     if (view.page) return;
-    s->has_page = false;
+    page_is_gone(s);
     page_returned(s->chat);
 }
 
 void catchup_stop(struct session *s)
 {
-    if (s->has_page) page_returned(s->chat);
-    s->has_page = false;
+    if (s->has_page) {
+        page_is_gone(s);
+        page_returned(s->chat);
+    }
     s->scan = NULL;                                   /* its job and asks let go of it as they come back */
     struct ask *ask;
     LL_FOREACH(s->wait, ask) {

@@ -53,7 +53,9 @@ static void on_delivery(struct chat *chat, struct delivery *d, uint32_t slice_nu
         if (!user) continue;
         struct session *s, *tmp;
         DL_FOREACH_SAFE2(user->sessions, s, tmp, user_next) {
-            enum live what = s->device.v == d->device.v ? LIVE_OWN : d->frame ? LIVE_FRAME : LIVE_NEWS;
+            /* A later session of the sending device has no ACCEPTED to expect: it gets the message. */
+            bool own = s->device.v == d->device.v && s->number == d->session_number;
+            enum live what = own ? LIVE_OWN : d->frame ? LIVE_FRAME : LIVE_NEWS;
             behind_on_live(s->behind, &d->conv, d->type, d->seq, what, what == LIVE_FRAME ? d->frame : NULL);
             session_step(s);
         }

@@ -15,6 +15,9 @@
 /* Argon2id, as libsodium counts: passes and bytes. */
 struct password_cost { unsigned long long ops; size_t memory_bytes; };
 
+/* Pages being read or in hand, for all sessions of a shard: at 64 KiB each a bound of 16 MiB. */
+enum { PAGES_PER_SHARD_MAX = 256 };
+
 /* What all shards share: set by server.c before they start, never changed while they run. */
 struct chat_config {
     struct store *store;
@@ -24,6 +27,7 @@ struct chat_config {
     struct worker *committer[SHARDS_MAX];    /* one for each shard */
     uint64_t heartbeat_ms;
     struct password_cost password_cost;
+    uint32_t pages_max;                      /* PAGES_PER_SHARD_MAX; less in tests that want to reach it */
     uint32_t convs_hot_max;                  /* per shard: conversations kept in memory */
     const char *name;                        /* "pipitd 0.1.0" */
 };

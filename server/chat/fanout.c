@@ -81,7 +81,7 @@ void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
     if (crowded && last && !last->delivery->frame && last->next_slice == 0 &&
         last->delivery->roster == conv->roster) {
         last->delivery->seq = p->record.seq;          /* one piece of news tells of all before it */
-        last->delivery->device = (struct device_id){ 0 };
+        last->delivery->session_number = 0;
         return;
     }
     struct delivery *d = calloc(1, sizeof *d);
@@ -91,6 +91,7 @@ void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
     d->conv = conv->id;
     d->seq = p->record.seq;
     d->device = p->ask->device;
+    d->session_number = p->ask->session_number;
     d->roster = roster_ref(conv->roster);
     d->frame = crowded ? NULL : frame_of(chat, conv, p);
     uint16_t next_slice = 0;

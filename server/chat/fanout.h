@@ -14,7 +14,8 @@ struct delivery {                     /* PARCEL_DELIVER; immutable once pushed *
     uint8_t type;
     struct conv_id conv;
     uint64_t seq;
-    struct device_id device;          /* the sender's: it has its ACCEPTED */
+    struct device_id device;          /* the sender's, and its session then: that one is told ACCEPTED */
+    uint64_t session_number;          /* 0: none */
     struct frame *frame;              /* NULL: news only */
     struct roster *roster;
 };

@@ -75,6 +75,7 @@ void session_ask(struct session *s, struct ask *ask)
     struct chat *chat = s->chat;
     ask->origin = chat->shard->id;
     ask->session = s;
+    ask->session_number = s->number;
     ask->user = s->user_id;
     ask->device = s->device;
     session_hold(s);
@@ -256,7 +257,12 @@ static void session_heartbeat(struct timeout *t)
     struct session *s = (struct session *)((char *)t - offsetof(struct session, heartbeat));
     struct chat *chat = s->chat;
     uint64_t interval = chat->config->heartbeat_ms;
-    uint64_t silent_ms = chat->shard->now_ms - conn_heard_ms(s->conn);
+    size_t waiting = conn_waiting_bytes(s->conn);
+    /* The kernel had no room for these and has some now: the peer reads, if slowly. */
+    if (s->waiting_bytes && waiting != s->waiting_bytes) s->moved_ms = chat->shard->now_ms;
+    s->waiting_bytes = waiting;
+    uint64_t heard_ms = conn_heard_ms(s->conn);
+    uint64_t silent_ms = chat->shard->now_ms - (heard_ms > s->moved_ms ? heard_ms : s->moved_ms);
     if (silent_ms >= interval * HEARTBEATS_MISSED_MAX) {
         STAT_ADD(&chat->shard->stats, heartbeats_missed, 1);
         session_close(s, ERR_IDLE);
@@ -358,6 +364,7 @@ void session_hello(struct chat *chat, struct conn *conn, const struct msg *msg)
     *s = (struct session){ .owner_kind = OWNER_SESSION, .state = SESSION_HELLO, .chat = chat, .conn = conn,
                            .user_id = m->user, .device = m->device, .has_ref = msg->has_ref, .ref = msg->ref };
     s->heartbeat.fire = session_heartbeat;
+    s->number = ++chat->session_numbers;
     conn_set_owner(conn, s);
     DL_APPEND(chat->sessions, s);
 

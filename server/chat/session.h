@@ -49,6 +49,7 @@ struct session {
     bool in_waiting, in_behind;
     bool has_page;                 /* a page in hand: counted in chat->pages_out */
     bool has_ref;                  /* of HELLO */
+    uint64_t number;               /* among all sessions of this shard: tells it from an earlier one of its device */
     uint32_t holds;                /* asks and jobs under way: freed when closed and none is left */
     uint32_t asks;                 /* without an answer */
     uint64_t ref;
@@ -60,6 +61,8 @@ struct session {
     struct behind *behind;         /* its place in every conversation */
     struct ask *wait;              /* found no credit, in order */
     uint64_t client_seq_max;       /* the highest passed on, or known from before */
+    size_t waiting_bytes;          /* of its connection, at the last heartbeat … */
+    uint64_t moved_ms;             /* … and when it last was another number: monotonic */
     uint64_t live_ms;              /* wall: cursor news from here on are told in the sync */
     uint64_t since_ms;
     struct scan *scan;             /* the slice being read */
@@ -68,6 +71,7 @@ struct session {
     struct session *user_prev, *user_next;             /* user->sessions */
     struct session *wait_prev, *wait_next;             /* chat->waiting */
     struct session *behind_prev, *behind_next;         /* chat->behind */
+    struct session *page_prev, *page_next;             /* chat->paging */
 };
 
 struct parting {

@@ -13,8 +13,6 @@
 #include "server/chat/session.h"
 
 enum {
-    /* Pages being read or in hand, for all sessions of a shard: at 64 KiB each a bound of 16 MiB. */
-    PAGES_PER_SHARD_MAX = 256,
     /* Frames that fan-out holds because a pipe is full. Above it members fall behind instead. */
     FANOUT_BYTES_MAX = 8 * 1024 * 1024,
     FANOUT_PARCELS_PER_TURN = 2048,
@@ -41,6 +39,8 @@ struct chat {
     struct session *behind;           /* whose behind_step() was told "not now" */
     struct parting *partings;         /* last words of closed sessions on their way to facts */
     uint32_t pages_out;               /* fetches asked for and pages in hand */
+    struct session *paging;           /* sessions with a page in hand, the longest first */
+    uint64_t session_numbers;         /* given so far */
     bool page_freed;                  /* there was no page left, and now there is */
     struct http_task *tasks;          /* HTTP requests under way */
 

@@ -475,6 +475,11 @@ uint64_t conn_heard_ms(const struct conn *c)
     return c->heard_ms;
 }
 
+size_t conn_waiting_bytes(const struct conn *c)
+{
+    return c->sock ? sock_waiting_bytes(c->sock) : 0;
+}
+
 bool conn_is_drained(const struct conn *c)
 {
     return !c->blocked;

@@ -65,6 +65,9 @@ uint64_t conn_id(const struct conn *conn);            /* unique in the process; 
 const char *conn_peer(const struct conn *conn);
 /* Monotonic ms when bytes were last received. */
 uint64_t conn_heard_ms(const struct conn *conn);
+/* Bytes of a write under way that the kernel has not taken: 0 for a fast peer. While it changes the peer is alive, however
+ * slowly it reads: nothing may be heard of it, since reading stops while it does not take what was queued. */
+size_t conn_waiting_bytes(const struct conn *conn);
 
 /* WS: queue a frame (header included); takes its own reference. Nothing happens on a closing conn. A peer that has
  * CONN_OUT_FRAMES_MAX waiting is closed as ERR_SLOW instead, and what waits is dropped. */

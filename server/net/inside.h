@@ -122,6 +122,7 @@ void sock_read(struct sock *s, bool on);
 ssize_t sock_try_write(struct sock *s, const uv_buf_t *bufs, unsigned count);
 /* All of it, later: conn_on_written() tells. 0, ERR_NOMEM, ERR_PEER or ERR_IO. */
 int sock_write(struct sock *s, const uv_buf_t *bufs, unsigned count);
+size_t sock_waiting_bytes(const struct sock *s);             /* of that write: not yet taken */
 void sock_shutdown(struct sock *s);                           /* FIN; nothing may be in a sock_write() */
 int sock_dup(struct sock *s);                                 /* a descriptor, or -1 */
 void sock_close_fd(int fd);                                   /* one that sock_dup() gave and nobody took */

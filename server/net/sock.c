@@ -80,6 +80,11 @@ void sock_read(struct sock *s, bool on)
     }
 }
 
+size_t sock_waiting_bytes(const struct sock *s)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
+}
+
 ssize_t sock_try_write(struct sock *s, const uv_buf_t *bufs, unsigned count)
 {
     int n = uv_try_write((uv_stream_t *)&s->tcp, bufs, count);

@@ -70,7 +70,7 @@ struct rig *rig_new(const struct rig_options *options)
     } else {
         /* The admin socket is a real file even then: no folder of that name exists, and the server does without. */
         strcpy(rig->config.data, "/pipit-memory");
-        rig->disk = disk_new(options->seed ? options->seed : 1);
+        rig->disk = options->disk ? options->disk : disk_new(options->seed ? options->seed : 1);
     }
     pthread_mutex_init(&rig->lock, NULL);
     pthread_cond_init(&rig->changed, NULL);
@@ -94,6 +94,7 @@ static int open_server(struct rig *rig, char why[static 256])
         .fs = rig->disk ? disk_fs(rig->disk) : NULL,
         .clock = rig->options.hand ? &rig->options.hand->clock : NULL,
         .heartbeat_ms = rig->options.heartbeat_ms,
+        .pages_max = rig->options.pages_max,
         .cheap_passwords = true,
         .on_ready = on_ready,
         .arg = rig,

@@ -26,7 +26,9 @@ struct rig_options {
     uint64_t heartbeat_ms;            /* 0: 30 s */
     struct clock_hand *hand;          /* NULL: the real clock */
     uint64_t conversations_hot_max;   /* 0: the default */
+    uint32_t pages_max;               /* 0: the default */
     uint64_t seed;                    /* of the disk; 0: 1 */
+    struct disk *disk;                /* instead of a new one: taken */
 };
 
 enum { RIG_DEVICES_MAX = 64 };
