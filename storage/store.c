@@ -42,18 +42,32 @@ static int say(int err, char why[static WHY_BYTES], const char *format, ...)
 
 /* -- folder, lock, format --------------------------------------------------------------------------------- */
 
-static int store_make_dir(struct store *store, const char *dir, char why[static WHY_BYTES])
+static int make_folder(const struct fsio *fs, const char *dir)
 {
-    const struct fsio *fs = store->fs;
-    if (strlen(dir) + NAME_ROOM > sizeof store->dir) return say(ERR_TOO_BIG, why, "the data folder's path is too long");
-    strcpy(store->dir, dir);
     bool exists = false;
     uint64_t size;
     int err = fs->exists(fs->self, dir, &exists, &size);
-    if (!err && exists) return 0;
-    if (!err) err = fs->mkdir(fs->self, dir);
-    if (!err) err = vfs_sync_folder_of(fs, dir);
-    return err ? say(err, why, "cannot make the folder: %s", err_text(err)) : 0;
+    if (err || exists) return err;
+    err = fs->mkdir(fs->self, dir);
+    return err ? err : vfs_sync_folder_of(fs, dir);
+}
+
+/* With the folders above it that are missing, as `mkdir -p` does: `data/demo` works in a fresh clone. */
+static int store_make_dir(struct store *store, const char *dir, char why[static WHY_BYTES])
+{
+    const struct fsio *fs = store->fs;
+    char above[FS_PATH_MAX];
+    int err = 0;
+    if (strlen(dir) + NAME_ROOM > sizeof store->dir) return say(ERR_TOO_BIG, why, "the data folder's path is too long");
+    strcpy(store->dir, dir);
+    for (size_t i = 1; dir[0] && dir[i] && !err; i++) {
+        if (dir[i] != '/' || dir[i - 1] == '/') continue;
+        memcpy(above, dir, i);
+        above[i] = '\0';
+        err = make_folder(fs, above);
+    }
+    if (!err) err = make_folder(fs, dir);
+    return err ? say(err, why, "cannot make the folder %.120s: %s", dir, err_text(err)) : 0;
 }
 
 static int store_take_lock(struct store *store, char why[static WHY_BYTES])

@@ -157,6 +157,23 @@ static void a_new_folder_is_made_and_found_again(void **state)
     store_close(&rig->store);
 }
 
+static void folders_above_that_are_missing_are_made_too(void **state)
+{
+    struct rig *rig = *state;
+    struct store_opening how = { .shards = 1, .now_ms = 1000 };
+    /* And once more when all of it is there. */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_open(disk_fs(rig->disk), "/a/b/c", &how, &rig->store, rig->why), 0);
+        store_close(&rig->store);
+    }
+    struct disk *after = disk_crash(rig->disk, DISK_DROP_ALL, 1);      /* and they are there to stay */
+    bool exists = false;
+    uint64_t size;
+    assert_int_equal(disk_fs(after)->exists(disk_fs(after)->self, "/a/b/c/format", &exists, &size), 0);
+    assert_true(exists);
+    disk_free(after);
+}
+
 static void a_folder_in_use_is_refused_until_it_is_closed(void **state)
 {
     struct rig *rig = *state, other = { .disk = rig->disk };
@@ -473,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_DISK(a_new_folder_is_made_and_found_again),
+        ON_A_DISK(folders_above_that_are_missing_are_made_too),
         ON_A_DISK(a_folder_in_use_is_refused_until_it_is_closed),
         ON_A_DISK(a_folder_of_another_format_is_refused_and_left_alone),
         ON_A_DISK(a_database_of_a_newer_version_is_refused_by_name),
