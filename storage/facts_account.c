@@ -135,13 +135,13 @@ int facts_device_add(struct facts *facts, const struct device_row *row)
     if (err) return err;
     struct query q;
     query_start(&q, facts->db,
-                "INSERT INTO devices (user, device, token_hash, name, created_ms, live_ms, client_seq_max, revoked)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+                "INSERT INTO devices (user, since_ms, device, token_hash, name, created_ms, live_ms, client_seq_max, revoked)"
+                " VALUES (?1, iif(EXISTS (SELECT 1 FROM devices WHERE user = ?1), ?2, 0), ?3, ?4, ?5, ?2, ?6, ?7, ?8)");
     query_put_user(&q, &row->user);
+    query_put_u64(&q, row->created_ms);
     query_put_device(&q, row->device);
     query_put_blob(&q, row->token_hash, sizeof row->token_hash);
     query_put_text(&q, row->name);
-    query_put_u64(&q, row->created_ms);
     query_put_u64(&q, row->live_ms);
     query_put_u64(&q, row->client_seq_max);
     query_put_u64(&q, row->revoked);
@@ -157,7 +157,7 @@ int facts_device_get(struct facts *facts, const struct user_id *user, struct dev
 {
     struct query q;
     query_start(&q, facts->db,
-                "SELECT d.token_hash, d.name, d.created_ms, d.live_ms, d.client_seq_max, d.revoked,"
+                "SELECT d.token_hash, d.name, d.created_ms, d.since_ms, d.live_ms, d.client_seq_max, d.revoked,"
                 "       u.list_version, u.disabled"
                 " FROM devices d JOIN users u ON u.user = d.user WHERE d.user = ? AND d.device = ?");
     query_put_user(&q, user);
@@ -170,6 +170,7 @@ int facts_device_get(struct facts *facts, const struct user_id *user, struct dev
         query_get_blob(&q, out->token_hash, sizeof out->token_hash);
         query_get_text(&q, out->name, sizeof out->name);
         out->created_ms = query_get_u64(&q);
+        out->since_ms = query_get_u64(&q);
         out->live_ms = query_get_u64(&q);
         out->client_seq_max = query_get_u64(&q);
         out->revoked = query_get_u64(&q) != 0;
