@@ -59,7 +59,7 @@ static int accept_once(struct chat *chat, struct conv *conv, struct ask *ask)
     if (r) {
         STAT_ADD(&chat->shard->stats, sends_repeated, 1);
         if (r->pending) {
-            LL_APPEND(r->pending->repeats, ask);
+            DL_APPEND(r->pending->repeats, ask);
             return 0;
         }
         ask->u.send.seq = r->seq;
@@ -98,7 +98,7 @@ static int accept_once(struct chat *chat, struct conv *conv, struct ask *ask)
 void accept_send(struct chat *chat, struct conv *conv, struct ask *ask)
 {
     /* Behind others that wait for a batch: the order of one device's sends is kept. */
-    if (chat->full_wait || accept_once(chat, conv, ask) == ERR_FULL) LL_APPEND(chat->full_wait, ask);
+    if (chat->full_wait || accept_once(chat, conv, ask) == ERR_FULL) DL_APPEND(chat->full_wait, ask);
 }
 
 void accept_retry(struct chat *chat)
@@ -106,12 +106,12 @@ void accept_retry(struct chat *chat)
     while (chat->full_wait) {
         struct ask *ask = chat->full_wait;
         struct conv *conv;
-        LL_DELETE(chat->full_wait, ask);              /* first: it may be on its way back a moment later */
+        DL_DELETE(chat->full_wait, ask);              /* first: it may be on its way back a moment later */
         HASH_FIND(hh, chat->convs, &ask->conv, sizeof ask->conv, conv);
         if (!conv || conv->state != CONV_READY) {     /* let go meanwhile: by the front door again */
             conv_on_ask(chat, ask);
         } else if (accept_once(chat, conv, ask) == ERR_FULL) {
-            LL_PREPEND(chat->full_wait, ask);
+            DL_PREPEND(chat->full_wait, ask);
             return;
         }
     }

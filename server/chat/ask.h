@@ -21,7 +21,7 @@ struct head_row {
 struct scan;                      /* chat/catchup.c */
 
 struct ask {
-    struct ask *next;             /* of whatever list it waits in */
+    struct ask *prev, *next;      /* of whatever list it waits in */
     uint8_t kind;
     bool has_ref;
     bool may_create;              /* SEND to a user: make the direct conversation when there is none */

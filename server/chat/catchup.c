@@ -240,7 +240,7 @@ void catchup_stop(struct session *s)
     }
     s->scan = NULL;                                   /* its job and asks let go of it as they come back */
     struct ask *ask;
-    LL_FOREACH(s->wait, ask) {
+    DL_FOREACH(s->wait, ask) {
         if (ask->kind == ASK_FETCH) s->chat->pages_out--;
     }
 }

@@ -173,7 +173,7 @@ void chat_free(struct shard *shard)
     HASH_ITER(hh, chat->convs, conv, next) {
         while (conv->fan) {                           /* members who left with the sessions */
             struct fan_item *item = conv->fan;
-            LL_DELETE(conv->fan, item);
+            DL_DELETE(conv->fan, item);
             delivery_unref(item->delivery);
             free(item);
         }

@@ -166,7 +166,7 @@ static void answer_all(struct chat *chat, struct pending *p, int err)
     answer_send(chat, p->ask, p, err);
     while (p->repeats) {
         struct ask *ask = p->repeats;
-        LL_DELETE(p->repeats, ask);
+        DL_DELETE(p->repeats, ask);
         answer_send(chat, ask, p, err);
     }
 }

@@ -152,7 +152,7 @@ static void conv_serve_waiting(struct chat *chat, struct conv *conv)
 {
     while (conv->waiting) {
         struct ask *ask = conv->waiting;
-        LL_DELETE(conv->waiting, ask);
+        DL_DELETE(conv->waiting, ask);
         conv_serve(chat, conv, ask);
     }
 }
@@ -162,7 +162,7 @@ static void conv_give_up(struct chat *chat, struct conv *conv, int err)
 {
     while (conv->waiting) {
         struct ask *ask = conv->waiting;
-        LL_DELETE(conv->waiting, ask);
+        DL_DELETE(conv->waiting, ask);
         if (ask->kind == ASK_SEND && !err_may_retry(err)) STAT_ADD(&chat->shard->stats, sends_refused, 1);
         ask_answer(chat, ask, err, NULL);
     }
@@ -241,7 +241,7 @@ static void making_done(struct shard *shard, struct work *work)
 static void conv_create(struct chat *chat, struct conv *conv)
 {
     struct ask *ask;
-    LL_FOREACH(conv->waiting, ask) {
+    DL_FOREACH(conv->waiting, ask) {
         if (ask->may_create) break;
     }
     struct conv_making *m = ask ? calloc(1, sizeof *m) : NULL;
@@ -438,9 +438,9 @@ void conv_on_ask(struct chat *chat, struct ask *ask)
             ask_answer(chat, ask, ERR_BUSY, NULL);
             return;
         }
-        LL_APPEND(conv->waiting, ask);
+        DL_APPEND(conv->waiting, ask);
         conv_load(chat, conv);
         return;
     }
-    LL_APPEND(conv->waiting, ask);
+    DL_APPEND(conv->waiting, ask);
 }

@@ -49,7 +49,7 @@ struct conv_member {
 };
 
 struct fan_item {                     /* a committed message that waits for room in a pipe */
-    struct fan_item *next;
+    struct fan_item *prev, *next;
     struct delivery *delivery;
     uint16_t next_slice;
 };

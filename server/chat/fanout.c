@@ -67,7 +67,7 @@ static void wait_for_room(struct chat *chat, struct conv *conv, struct delivery 
     if (d->frame) chat->fanout_bytes += d->frame->len;
     item->delivery = d;
     item->next_slice = next_slice;
-    LL_APPEND(conv->fan, item);
+    DL_APPEND(conv->fan, item);
     if (conv->in_fanout) return;
     conv->in_fanout = true;
     DL_APPEND2(chat->fanout, conv, fan_prev, fan_next);
@@ -75,8 +75,7 @@ static void wait_for_room(struct chat *chat, struct conv *conv, struct delivery 
 
 void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
 {
-    struct fan_item *last = conv->fan;
-    while (last && last->next) last = last->next;
+    struct fan_item *last = conv->fan ? conv->fan->prev : NULL;    /* utlist: the first knows the last */
     bool crowded = chat->fanout_bytes > FANOUT_BYTES_MAX;
     if (crowded && last && !last->delivery->frame && last->next_slice == 0 &&
         last->delivery->roster == conv->roster) {
@@ -113,7 +112,7 @@ bool fanout_run(struct chat *chat)
             if (!push(chat, item->delivery, &item->next_slice, &parcels)) continue;
             moved = true;
             if (item->delivery->frame) chat->fanout_bytes -= item->delivery->frame->len;
-            LL_DELETE(conv->fan, item);
+            DL_DELETE(conv->fan, item);
             delivery_unref(item->delivery);
             free(item);
             if (conv->fan) continue;

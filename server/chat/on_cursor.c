@@ -10,7 +10,7 @@ void on_cursor(struct session *s, const struct msg *msg)
 
     /* An acknowledgement that has not left yet takes this one with it. A ref wants an answer of its own. */
     struct ask *w;
-    LL_FOREACH(s->wait, w) {
+    DL_FOREACH(s->wait, w) {
         if (w->kind != ASK_CURSOR || w->has_ref || msg->has_ref || !conv_id_equal(&w->conv, &conv)) continue;
         if (m->seq > w->u.cursor.delivered) w->u.cursor.delivered = m->seq;
         if (read > w->u.cursor.read) w->u.cursor.read = read;

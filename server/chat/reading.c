@@ -16,7 +16,7 @@
 
 struct reading {
     struct work work;
-    struct reading *next;             /* chat->reading_wait */
+    struct reading *prev, *next;      /* chat->reading_wait */
     struct conv *conv;                /* pinned; the job does not look into it */
     struct ask *ask;
     struct vault_key key;
@@ -72,7 +72,7 @@ static void reading_free(struct chat *chat, struct reading *r)
 static void reading_submit(struct chat *chat, struct reading *r)
 {
     if (worker_submit(chat->config->jobs, chat->shard, &r->work)) return;
-    LL_APPEND(chat->reading_wait, r);
+    DL_APPEND(chat->reading_wait, r);
     chat_retry_later(chat);
 }
 
@@ -82,7 +82,7 @@ void reading_retry(struct chat *chat)
     chat->reading_wait = NULL;
     while (list) {
         struct reading *r = list;
-        LL_DELETE(list, r);
+        DL_DELETE(list, r);
         reading_submit(chat, r);
     }
 }

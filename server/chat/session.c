@@ -86,7 +86,7 @@ void session_ask(struct session *s, struct ask *ask)
     }
     /* What waits already goes first: the order of a device's requests is kept. */
     if (!s->wait && ask_send(chat, ask)) return;
-    LL_APPEND(s->wait, ask);
+    DL_APPEND(s->wait, ask);
     if (!s->in_waiting) {
         s->in_waiting = true;
         DL_APPEND2(chat->waiting, s, wait_prev, wait_next);
@@ -100,7 +100,7 @@ static void session_asks_retry(struct chat *chat)
         while (s->wait) {
             struct ask *ask = s->wait;
             if (!ask_send(chat, ask)) return;     /* that home has no credit: later, in this order */
-            LL_DELETE(s->wait, ask);
+            DL_DELETE(s->wait, ask);
         }
         s->in_waiting = false;
         DL_DELETE2(chat->waiting, s, wait_prev, wait_next);
@@ -468,7 +468,7 @@ static void session_end(struct session *s)
     session_hold(s);                              /* the loop below may let go of the last other hold */
     while (s->wait) {
         struct ask *ask = s->wait;
-        LL_DELETE(s->wait, ask);
+        DL_DELETE(s->wait, ask);
         ask_free(ask);
         s->asks--;
         session_release(s);
