@@ -143,7 +143,7 @@ static int run(struct program *p)
     int err = server_open(&options, &server, why);
     if (err) {
         fprintf(stderr, "pipitd: cannot start: %s\n", why);
-        return 1;
+        return err == ERR_CONFIG ? 2 : 1;
     }
     for (size_t i = 0; p->config.demo && !err && i < sizeof demo_users / sizeof demo_users[0]; i++) {
         err = server_add_user(server, demo_users[i].name, demo_users[i].password);

@@ -284,7 +284,7 @@ int server_open(const struct server_options *options, struct server **server_out
     char clause[128];
     err = listener_bind(server->config.listen, server->shards, LISTEN_BACKLOG, server->listeners, &server->port, clause);
     if (err) {
-        snprintf(why, 256, "listen on %.100s: %s", server->config.listen, clause);
+        snprintf(why, 256, "listen: %s", clause);
         goto fail_store;
     }
     name_address(server);

@@ -32,7 +32,7 @@ server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
 server/net/(wskey|tls)\.c           openssl/.*
 server/config\.c                    ini\.h
-server/admin\.c                     jansson\.h
+server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|editline/readline\.h
 '
