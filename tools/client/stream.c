@@ -16,15 +16,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum stream_state { STREAM_CONNECTING, STREAM_HANDSHAKE, STREAM_OPEN };
+#include "tools/client/lookup.h"
+
+enum stream_state { STREAM_LOOKUP, STREAM_CONNECTING, STREAM_HANDSHAKE, STREAM_OPEN };
 
 struct stream {
     enum stream_state state;
     int fd;
     struct url url;
+    struct lookup *lookup;        /* LOOKUP: under way */
     struct addrinfo *addresses;   /* all that the name has */
     struct addrinfo *next;        /* not tried yet */
-    uint64_t due_ms;              /* CONNECTING: give this address up */
+    uint64_t due_ms;              /* LOOKUP, HANDSHAKE: give up; CONNECTING: give this address up */
     SSL_CTX *ctx;
     SSL *ssl;                     /* NULL: plain */
     short wants;                  /* what TLS waits for */
@@ -75,6 +78,15 @@ int url_parse(const char *text, struct url *out, char why[static WHY_MAX])
 
 /* ---- TCP ---- */
 
+/* "HOST:PORT: what happened", and what people can do about it. */
+static void say_connect(const struct stream *s, int failure, char why[static WHY_MAX])
+{
+    const char *advice = "";
+    if (failure == ECONNREFUSED) advice = " (is the server running there? is this its port?)";
+    else if (failure == ENETUNREACH || failure == EHOSTUNREACH) advice = " (is this device on the network?)";
+    snprintf(why, WHY_MAX, "%.100s:%s: %s%s", s->url.host, s->url.port, strerror(failure), advice);
+}
+
 /* Begins to connect to the next address that allows it. ERR_PEER: there is none left. */
 static int connect_next(struct stream *s, uint64_t now_ms, char why[static WHY_MAX])
 {
@@ -90,7 +102,7 @@ static int connect_next(struct stream *s, uint64_t now_ms, char why[static WHY_M
             s->due_ms = now_ms + CONNECT_MS_MAX;
             return 0;
         }
-        snprintf(why, WHY_MAX, "%s", strerror(errno));
+        say_connect(s, errno, why);
         close(s->fd);
         s->fd = -1;
     }
@@ -105,12 +117,36 @@ static int connect_advance(struct stream *s, uint64_t now_ms, char why[static WH
     if (poll(&p, 1, 0) > 0) {
         getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &failure, &len);
         if (failure == 0) return 0;
-        snprintf(why, WHY_MAX, "%s", strerror(failure));
+        say_connect(s, failure, why);
     } else {
         if (now_ms < s->due_ms) return ERR_AGAIN;
-        snprintf(why, WHY_MAX, "no answer within %d s", CONNECT_MS_MAX / 1000);
+        snprintf(why, WHY_MAX, "%.100s:%s: no answer within %d s (a firewall? another address?)", s->url.host,
+                 s->url.port, CONNECT_MS_MAX / 1000);
     }
     int err = connect_next(s, now_ms, why);
+    return err ? err : ERR_AGAIN;
+}
+
+/* ERR_AGAIN as long as there is no answer, and then once more: the first connect has begun. */
+static int lookup_advance(struct stream *s, uint64_t now_ms, char why[static WHY_MAX])
+{
+    const char *reason = "";
+    int err = lookup_take(s->lookup, &s->addresses, &reason);
+    if (err == ERR_AGAIN && now_ms < s->due_ms) return err;
+    if (err == ERR_AGAIN) {
+        snprintf(why, WHY_MAX, "%.100s: nobody knew this name within %d s (is this device on the network?)", s->url.host,
+                 LOOKUP_MS_MAX / 1000);
+        return ERR_PEER;
+    }
+    if (err) {
+        snprintf(why, WHY_MAX, "%.100s: %s (is the name right? is this device on the network?)", s->url.host, reason);
+        return err;
+    }
+    lookup_drop(s->lookup);
+    s->lookup = NULL;
+    s->next = s->addresses;
+    s->state = STREAM_CONNECTING;
+    err = connect_next(s, now_ms, why);
     return err ? err : ERR_AGAIN;
 }
 
@@ -121,8 +157,18 @@ static void say_tls(const struct stream *s, char why[static WHY_MAX])
     char reason[160];
     long verdict = s->ssl ? SSL_get_verify_result(s->ssl) : X509_V_OK;
     ERR_error_string_n(ERR_peek_last_error(), reason, sizeof reason);
-    if (verdict != X509_V_OK)
-        snprintf(why, WHY_MAX, "the certificate is not trusted: %.120s", X509_verify_cert_error_string(verdict));
+    if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
+        snprintf(why, WHY_MAX, "the certificate is not trusted: it is not for %.100s (use the name that it is for)",
+                 s->url.host);
+    else if (verdict == X509_V_ERR_CERT_HAS_EXPIRED || verdict == X509_V_ERR_CERT_NOT_YET_VALID)
+        snprintf(why, WHY_MAX, "the certificate is not trusted: %.80s (is the clock of this device right?)",
+                 X509_verify_cert_error_string(verdict));
+    else if (verdict != X509_V_OK)
+        snprintf(why, WHY_MAX, "the certificate is not trusted: %.80s (its authority can be given with --ca FILE)",
+                 X509_verify_cert_error_string(verdict));
+    else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_WRONG_VERSION_NUMBER)
+        snprintf(why, WHY_MAX, "TLS failed: %.100s:%s does not speak it (a server without TLS is ws://)", s->url.host,
+                 s->url.port);
     else snprintf(why, WHY_MAX, "TLS failed: %s", ERR_peek_last_error() ? reason : "the server closed the connection");
     ERR_clear_error();
 }
@@ -180,20 +226,15 @@ static int handshake_advance(struct stream *s, char why[static WHY_MAX])
 int stream_open(const struct url *url, const char *ca_file, uint64_t now_ms, struct stream **out,
                 char why[static WHY_MAX])
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
     struct stream *s = calloc(1, sizeof *s);
     why[0] = '\0';
     if (!s) return ERR_NOMEM;
     s->fd = -1;
     s->url = *url;
     int err = url->tls ? tls_make(s, ca_file, why) : 0;
-    int rc = err ? 0 : getaddrinfo(url->host, url->port, &hints, &s->addresses);
-    if (rc != 0) {
-        snprintf(why, WHY_MAX, "%.120s: %s", url->host, gai_strerror(rc));
-        err = ERR_PEER;
-    }
-    s->next = s->addresses;
-    if (!err) err = connect_next(s, now_ms, why);
+    s->state = STREAM_LOOKUP;
+    s->due_ms = now_ms + LOOKUP_MS_MAX;
+    if (!err) err = lookup_start(url->host, url->port, &s->lookup);
     if (err) {
         stream_close(s);
         return err;
@@ -209,6 +250,7 @@ void stream_close(struct stream *s)
     ERR_clear_error();
     SSL_free(s->ssl);
     SSL_CTX_free(s->ctx);
+    lookup_drop(s->lookup);
     if (s->addresses) freeaddrinfo(s->addresses);
     if (s->fd >= 0) close(s->fd);
     free(s);
@@ -217,7 +259,8 @@ void stream_close(struct stream *s)
 int stream_advance(struct stream *s, uint64_t now_ms, char why[static WHY_MAX])
 {
     int err = 0;
-    if (s->state == STREAM_CONNECTING) {
+    if (s->state == STREAM_LOOKUP) err = lookup_advance(s, now_ms, why);
+    if ((!err || err == ERR_AGAIN) && s->state == STREAM_CONNECTING) {
         err = connect_advance(s, now_ms, why);
         if (!err && s->ssl) {
             s->state = STREAM_HANDSHAKE;
@@ -240,11 +283,12 @@ int stream_advance(struct stream *s, uint64_t now_ms, char why[static WHY_MAX])
 
 int stream_fd(const struct stream *s)
 {
-    return s->fd;
+    return s->state == STREAM_LOOKUP ? lookup_fd(s->lookup) : s->fd;
 }
 
 short stream_events(const struct stream *s)
 {
+    if (s->state == STREAM_LOOKUP) return POLLIN;
     if (s->state == STREAM_CONNECTING) return POLLOUT;
     return s->ssl && s->wants ? s->wants : POLLIN;
 }

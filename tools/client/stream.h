@@ -1,9 +1,9 @@
 /* stream.h - bytes to and from a server: TCP, or TLS over it.
  *
- *   CONNECTING ──> (HANDSHAKE) ──> OPEN        each may end in an error, after which only stream_close() is left
+ *   LOOKUP ──> CONNECTING ──> (HANDSHAKE) ──> OPEN    each may end in an error, after which only stream_close() is left
  *
- * Nothing waits but the look-up of a name, which asks the system's resolver and may take as long as that does; it is
- * made once for each stream. The caller polls stream_fd() for stream_events() and calls stream_advance().
+ * Nothing waits: a name is looked up by a thread beside (lookup.h). The caller polls stream_fd() for stream_events() and
+ * calls stream_advance(); the descriptor changes on the way to OPEN.
  * A certificate is verified against the system's store, or the file given, and against the name in the URL.
  * Thread: one. */
 #ifndef PIPIT_CLIENT_STREAM_H
@@ -15,6 +15,7 @@
 
 enum {
     URL_HOST_MAX = 254,           /* a DNS name and its NUL */
+    LOOKUP_MS_MAX = 15000,        /* most resolvers have tried a second server by then */
     CONNECT_MS_MAX = 5000,        /* for one address; then the next one is tried */
     WHY_MAX = 256,
 };
@@ -30,7 +31,7 @@ int url_parse(const char *text, struct url *out, char why[static WHY_MAX]);
 
 struct stream;
 
-/* Looks the name up and begins to connect. ca_file NULL: the system's store. */
+/* Begins to look the name up. ca_file NULL: the system's store. ERR_CONFIG (the file), ERR_NOMEM, ERR_IO. */
 int stream_open(const struct url *url, const char *ca_file, uint64_t now_ms, struct stream **out,
                 char why[static WHY_MAX]);
 void stream_close(struct stream *s);                           /* NULL allowed */
