@@ -129,6 +129,34 @@ static void again_repeats_the_same_send_after_the_time_asked_for(void **state)
     assert_int_equal(told(f, SYNC_REFUSED), 0);
 }
 
+static void what_must_wait_is_told_once_for_each_reason(void **state)
+{
+    static const struct { int err; size_t told; } answers[] = {
+        { ERR_STORAGE, 1 }, { ERR_STORAGE, 0 }, { ERR_BUSY, 1 }, { ERR_STORAGE, 1 },
+    };
+    struct fixture *f = *state;
+    welcome(f);
+    uint64_t client_seq = queue(f, &bob, "1");
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        forget(f);
+        step(f);
+        uint64_t ref = the_only(f, MSG_SEND)->ref;
+        begin(f);
+        error(f, ref, answers[i].err, true, 700);
+        end(f);
+        assert_int_equal(told(f, SYNC_LATER), answers[i].told);
+        for (size_t k = 0; k < f->event_count; k++) {
+            assert_int_equal(f->events[k].err, answers[i].err);
+            assert_int_equal(f->events[k].client_seq, client_seq);
+            assert_int_equal(f->events[k].time_ms, 700);
+            assert_string_equal(f->events[k].user.v, bob.v);
+            assert_string_equal(f->events[k].text, "because");
+        }
+        f->now.mono_ms += 700;
+    }
+    assert_int_equal(outbox_count(f), 1);
+}
+
 static void without_a_time_each_wait_is_longer(void **state)
 {
     struct fixture *f = *state;
@@ -226,6 +254,7 @@ int main(void)
         CLAIM(settled_is_the_lowest_number_without_an_answer),
         CLAIM(sends_to_one_user_go_one_after_the_other),
         CLAIM(again_repeats_the_same_send_after_the_time_asked_for),
+        CLAIM(what_must_wait_is_told_once_for_each_reason),
         CLAIM(without_a_time_each_wait_is_longer),
         CLAIM(a_refused_send_is_out_of_the_outbox_and_told_to_who_waits),
         CLAIM(ones_own_message_in_catch_up_is_as_good_as_accepted),

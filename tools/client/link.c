@@ -96,6 +96,14 @@ static bool is_word(struct bytes b, const char *word)
     return b.len == strlen(word) && strncasecmp((const char *)b.at, word, b.len) == 0;
 }
 
+/* What answers has no head: a TLS server says so with an alert or a handshake, records of types 21 and 22. */
+static void say_no_http(struct bytes in, char why[static WHY_MAX])
+{
+    bool tls = in.len > 0 && (in.at[0] == 21 || in.at[0] == 22);
+    snprintf(why, WHY_MAX, "%s", tls ? "the server speaks TLS (its URL begins with wss://)"
+                                     : "what answers does not speak HTTP (is it a Pipit server?)");
+}
+
 /* Undoes "Transfer-Encoding: chunked" in place: what a proxy may put between. False: not whole yet, or broken. */
 static bool unchunk(struct buf *body)
 {
@@ -177,7 +185,7 @@ static int post_write(struct stream *s, struct bytes all, uint64_t until_ms, cha
     return err;
 }
 
-static int post_read(struct stream *s, uint64_t until_ms, int *status_out, struct buf *answer)
+static int post_read(struct stream *s, uint64_t until_ms, int *status_out, struct buf *answer, char why[static WHY_MAX])
 {
     struct buf in;
     int err = ERR_AGAIN;
@@ -190,6 +198,7 @@ static int post_read(struct stream *s, uint64_t until_ms, int *status_out, struc
         else if (n != ERR_AGAIN) err = answer_take(buf_bytes(&in), n < 0, status_out, answer);
         else wait_stream(s, stream_events(s), until_ms);
     }
+    if (err == ERR_MALFORMED && head_len(buf_bytes(&in)) == 0) say_no_http(buf_bytes(&in), why);
     buf_fini(&in);
     return err;
 }
@@ -213,7 +222,7 @@ int link_post(const struct url *url, const char *ca_file, const char *path, stru
     err = out.err ? out.err : post_write(s, buf_bytes(&out), until_ms, why);
     if (out.at) sodium_memzero(out.at, out.len);    /* a password is in it */
     buf_fini(&out);
-    if (!err) err = post_read(s, until_ms, status_out, answer);
+    if (!err) err = post_read(s, until_ms, status_out, answer, why);
     if (err == ERR_AGAIN) err = ERR_IDLE;
     if (err && !why[0]) snprintf(why, WHY_MAX, "%s", err_text(err));
     stream_close(s);
@@ -253,8 +262,8 @@ static int upgrade_check(struct link *l, size_t head)
     int status = head_status(top);
     accept_of(l->key, accept);
     if (status != 101) {
-        snprintf(l->why, WHY_MAX, status ? "the server answered %d to the upgrade: is it a Pipit server?"
-                                         : "the server does not speak HTTP", status);
+        if (status) snprintf(l->why, WHY_MAX, "the server answered %d to the upgrade (is it a Pipit server?)", status);
+        else say_no_http(top, l->why);
         return ERR_PEER;
     }
     if (!bytes_equal(head_line(top, "sec-websocket-accept"), bytes_of_str(accept)) ||
@@ -356,6 +365,7 @@ static int advance_upgrade(struct link *l)
         if (l->in.len > HTTP_HEAD_MAX) return ERR_MALFORMED;
         uint8_t chunk[4096];
         ssize_t n = stream_read(l->stream, chunk, sizeof chunk);
+        if (n < 0 && n != ERR_AGAIN && l->in.len > 0) say_no_http(buf_bytes(&l->in), l->why);
         if (n < 0) return (int)n;
         buf_put(&l->in, chunk, (size_t)n);
         if (l->in.err) return l->in.err;

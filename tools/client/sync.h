@@ -28,6 +28,8 @@ enum sync_kind {
     SYNC_RECEIPT,                 /* another member's cursors moved: conv, user, delivered, read, time_ms */
     SYNC_ACCEPTED,                /* own send: conv, seq, id, client_seq, user (to) */
     SYNC_REFUSED,                 /* own send, for good: client_seq, err, text, user (to) */
+    SYNC_LATER,                   /* not now, and tried again by itself in time_ms: err, text; an own send: client_seq,
+                                     user (to). Told when a request first meets this error, not at each try */
     SYNC_ERROR,                   /* an ERROR that answers HELLO, or nothing that waits: err, again, time_ms, text */
     SYNC_SYNCED,                  /* all that waited at HELLO has come */
     SYNC_PONG,                    /* number: what sync_ping() returned */

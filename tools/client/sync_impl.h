@@ -16,6 +16,7 @@ struct ask {
     uint64_t number;              /* client sequence; errand; ping */
     uint64_t again_ms;            /* 0: waits for its answer; else tried again then */
     unsigned tries;               /* answers "again" so far */
+    uint64_t told;                /* code of the last of them that was told of */
     struct conv_id conv;          /* ASK_FILL: to be filled up to `until`, asked for what is after `after` */
     uint64_t after, until;
 };

@@ -19,12 +19,37 @@ static struct ask *ask_of_ref(struct sync *s, const struct msg *m)
     return NULL;
 }
 
-/* Longer each time when the server names no time. */
-static void ask_later(struct sync *s, struct ask *a, uint64_t in_ms)
+static int take_recipient(void *arg, const struct outbox_row *row)
 {
-    uint64_t wait = in_ms ? in_ms : (uint64_t)RETRY_MS << (a->tries < 6 ? a->tries : 6);
+    *(struct user_id *)arg = row->to;
+    return 0;
+}
+
+/* Whom a send is for; "" when nobody is left to send it to. */
+static int recipient_of(struct sync *s, uint64_t client_seq, struct user_id *to)
+{
+    *to = (struct user_id){ "" };
+    int err = home_outbox_get(s->home, client_seq, take_recipient, to);
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* Not now. Longer each time when the server names no time. */
+static int ask_later(struct sync *s, struct ask *a, const struct msg_error *e)
+{
+    uint64_t wait = e->again_in_ms ? e->again_in_ms : (uint64_t)RETRY_MS << (a->tries < 6 ? a->tries : 6);
+    if (wait > RETRY_MS_MAX) wait = RETRY_MS_MAX;
     a->tries++;
-    a->again_ms = s->now.mono_ms + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+    a->again_ms = s->now.mono_ms + wait;
+    if (a->told == e->code) return 0;
+    a->told = e->code;
+    struct sync_event *told = sync_tell(s, SYNC_LATER);
+    if (!told) return ERR_NOMEM;
+    told->err = -(int)e->code;
+    told->time_ms = wait;
+    set_text(told, e->text);
+    if (a->kind != ASK_SEND) return 0;
+    told->client_seq = a->number;
+    return recipient_of(s, a->number, &told->user);
 }
 
 /* ---- what comes ---- */
@@ -259,24 +284,18 @@ static int on_fill(struct sync *s, struct ask a, const struct msg_page *page)
     return 0;
 }
 
-static int take_recipient(void *arg, const struct outbox_row *row)
-{
-    *(struct user_id *)arg = row->to;
-    return 0;
-}
-
 static int on_refused(struct sync *s, uint64_t client_seq, const struct msg_error *e)
 {
-    struct user_id to = { "" };
-    int found = home_outbox_get(s->home, client_seq, take_recipient, &to);
-    if (found && found != ERR_NOT_FOUND) return found;
+    struct user_id to;
+    int err = recipient_of(s, client_seq, &to);
+    if (err) return err;
     struct sync_event *told = sync_tell(s, SYNC_REFUSED);
     if (!told) return ERR_NOMEM;
     told->user = to;
     told->client_seq = client_seq;
     told->err = e->code ? -(int)e->code : ERR_MALFORMED;
     set_text(told, e->text);
-    int err = home_refusal_put(s->home, client_seq, told->err, told->text, s->now.wall_ms);
+    err = home_refusal_put(s->home, client_seq, told->err, told->text, s->now.wall_ms);
     return err ? err : home_outbox_remove(s->home, client_seq);
 }
 
@@ -294,10 +313,7 @@ static int on_error(struct sync *s, const struct msg *m, struct bytes frame)
         set_text(told, e->text);
         return 0;
     }
-    if (e->again) {
-        ask_later(s, a, e->again_in_ms);
-        return 0;
-    }
+    if (e->again) return ask_later(s, a, e);
     struct ask done = *a;
     sync_ask_drop(s, a);
     switch (done.kind) {
