@@ -150,6 +150,11 @@ static int mem_sync(void *self, int file)
 {
     struct disk *disk = self;
     disk_lock(disk);
+    disk->held++;
+    pthread_cond_broadcast(&disk->moved);
+    while (disk->holding)
+        pthread_cond_wait(&disk->moved, &disk->mutex);
+    disk->held--;
     int err = is_dead(disk) ? ERR_IO : 0;
     if (!err) {
         err = is_due(&disk->fail_sync) ? ERR_IO : 0;
@@ -340,6 +345,7 @@ struct disk *disk_new(uint64_t seed)
 {
     struct disk *disk = disk_must(calloc(1, sizeof *disk));
     pthread_mutex_init(&disk->mutex, NULL);
+    pthread_cond_init(&disk->moved, NULL);
     disk->random = seed;
     disk->stop_at = disk->capacity = UINT64_MAX;
     disk->fs = (struct fsio){
@@ -371,6 +377,7 @@ void disk_free(struct disk *disk)
         free(disk->locks[i]);
     free(disk->locks);
     disk_free(disk->origin);
+    pthread_cond_destroy(&disk->moved);
     pthread_mutex_destroy(&disk->mutex);
     free(disk);
 }
@@ -401,4 +408,21 @@ uint64_t disk_used(struct disk *disk)
 void disk_stop_at(struct disk *disk, uint64_t op) { LOCKED(disk, disk->stop_at = op); }
 void disk_fail_write(struct disk *disk, uint64_t nth) { LOCKED(disk, disk->fail_write = nth); }
 void disk_fail_sync(struct disk *disk, uint64_t nth) { LOCKED(disk, disk->fail_sync = nth); }
+
+void disk_hold_syncs(struct disk *disk, bool hold)
+{
+    disk_lock(disk);
+    disk->holding = hold;
+    pthread_cond_broadcast(&disk->moved);
+    disk_unlock(disk);
+}
+
+void disk_await_held(struct disk *disk)
+{
+    disk_lock(disk);
+    while (disk->held == 0)
+        pthread_cond_wait(&disk->moved, &disk->mutex);
+    disk_unlock(disk);
+}
+
 void disk_set_capacity(struct disk *disk, uint64_t bytes) { LOCKED(disk, disk->capacity = bytes); }

@@ -39,6 +39,10 @@ bool disk_is_stopped(struct disk *disk);
  * showing it: what Linux does. */
 void disk_fail_write(struct disk *disk, uint64_t nth);
 void disk_fail_sync(struct disk *disk, uint64_t nth);
+/* While held every sync of a file waits, as on a disk that is slow, and all that needs it waits with it. Await returns
+ * when at least one waits. Give it back before whoever waits is to be stopped. */
+void disk_hold_syncs(struct disk *disk, bool hold);
+void disk_await_held(struct disk *disk);
 /* All files together may hold this much; beyond it writes stop short with ERR_NO_SPACE. UINT64_MAX: no limit. */
 void disk_set_capacity(struct disk *disk, uint64_t bytes);
 uint64_t disk_used(struct disk *disk);

@@ -64,6 +64,9 @@ struct handle { bool used; unsigned flags; uint32_t inode; };
 struct disk {
     struct fsio fs;
     pthread_mutex_t mutex;
+    pthread_cond_t moved;                 /* held or holding changed */
+    bool holding;                         /* syncs wait */
+    size_t held;                          /* so many do */
     uint64_t random;
     uint64_t ops, stop_at, capacity;
     uint64_t fail_write, fail_sync;       /* counts down; 0: off */
