@@ -35,7 +35,7 @@ LDFLAGS_ALL := $(if $(SAN),-fsanitize=$(SAN)) -pthread $(LDFLAGS)
 LIBS_PROTO   := $(MSGPACK) -lsodium -ljansson
 LIBS_STORAGE := -lsqlite3 -lxxhash
 LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih -lcrypto
-LIBS_CLIENT  := -lssl -lcrypto -ledit
+LIBS_CLIENT  := -lssl -lcrypto -ledit -lutf8proc
 
 SRC_PROTO   := $(wildcard proto/*.c)
 SRC_STORAGE := $(wildcard storage/*.c)

@@ -34,7 +34,7 @@ server/net/(wskey|tls)\.c           openssl/.*
 server/config\.c                    ini\.h
 server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
-tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|editline/readline\.h
+tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|utf8proc\.h
 '
 leaf='proto/(err|bytes|id|limits|wsframe)\.h'
 c='(assert|ctype|errno|inttypes|limits|math|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings)\.h'

@@ -1,4 +1,4 @@
-/* home.c - the folder of a device: opening it, its lock, its schema, its account. The rows are in home_rows.c.
+/* home.c - the folder of a device: opening it, its lock, its schema, its account. The rows are in home_rows.c and home_list.c.
  *
  * Files are private by construction: the umask is narrowed while SQLite makes its files (WAL and shared memory
  * included), the folder is 0700, so not even a moment is open. The schema is a list of numbered steps; what a newer
@@ -45,6 +45,10 @@ static const char *const schema_steps[] = {
     "  client_seq INTEGER PRIMARY KEY, error INTEGER NOT NULL, text TEXT NOT NULL, created INTEGER NOT NULL) STRICT;"
     "CREATE TABLE errands ("                         /* requests and answers as frames */
     "  id INTEGER PRIMARY KEY AUTOINCREMENT, request BLOB NOT NULL, created INTEGER NOT NULL, answer BLOB) STRICT;",
+
+    "ALTER TABLE messages ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE conversations ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE drafts (recipient TEXT PRIMARY KEY, text BLOB NOT NULL) STRICT, WITHOUT ROWID;",
 };
 enum { SCHEMA_VERSION = sizeof schema_steps / sizeof schema_steps[0] };
 
@@ -62,7 +66,7 @@ int home_error(const struct home *home)
     case SQLITE_NOMEM: return ERR_NOMEM;
     case SQLITE_BUSY: case SQLITE_LOCKED: return ERR_IN_USE;
     case SQLITE_CORRUPT: case SQLITE_NOTADB: return ERR_CORRUPT;
-    default: return ERR_IO;
+    default: return home->no_space ? ERR_NO_SPACE : ERR_IO;
     }
 }
 
@@ -76,7 +80,12 @@ sqlite3_stmt *home_stmt(struct home *home, enum home_sql which)
 int home_row(struct home *home, sqlite3_stmt *stmt)
 {
     if (!stmt) return home_error(home) ? home_error(home) : ERR_NOMEM;
-    switch (sqlite3_step(stmt)) {
+    errno = 0;
+    int rc = sqlite3_step(stmt);
+    /* SQLite knows a full disk only as ENOSPC; a quota, or a limit on the size of files, is as easily given room. It does
+     * not keep the number when a commit fails, so it is taken from where the failed write left it. */
+    home->no_space = (rc & 0xff) == SQLITE_IOERR && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
+    switch (rc) {
     case SQLITE_ROW: return 0;
     case SQLITE_DONE: return ERR_NOT_FOUND;
     default: return home_error(home) ? home_error(home) : ERR_IO;

@@ -96,6 +96,7 @@ struct message_row {
     struct user_id peer;
     bool has_seq;                 /* false: from before the server was restored */
     enum message_state state;
+    bool hidden;                  /* deleted here, for its owner alone: the body is gone, the place stays */
 };
 /* *new_out: no message of this id was there. An older state is only raised. A tombstone takes the body away. */
 int home_message_put(struct home *home, const struct msg_message *m, enum message_state state, bool *new_out);
@@ -110,9 +111,51 @@ int home_message_by_id(struct home *home, const struct msg_id *id, message_fn *f
 int home_message_by_send(struct home *home, struct device_id device, uint64_t client_seq, message_fn *fn, void *arg);
 /* Fresh ones at or below `stored`, oldest first; `conv` NULL: of all conversations. */
 int home_message_each_fresh(struct home *home, const struct conv_id *conv, message_fn *fn, void *arg);
-/* The last `limit` below sequence `before` (0: from the end), oldest first. */
+/* The last `limit` below sequence `before` (0: from the end), oldest first; without hidden ones. */
 int home_message_each_last(struct home *home, const struct conv_id *conv, uint64_t before, uint32_t limit,
                            message_fn *fn, void *arg);
+
+/* ---- conversations as people see them: lists, unread, pages by time, drafts, search ---- */
+
+enum {
+    UNREAD_MAX = 1000,            /* counted no further: a list says "999+" */
+    SEARCH_SLICE_ROWS = 4000,     /* looked at by one home_search(): some milliseconds */
+    SEARCH_TEXT_BYTES_MAX = 256,
+};
+
+/* What a list tells of a conversation. Unread are the messages of others that count, above the read cursor and above the
+ * user's own last message. */
+struct conv_summary {
+    struct conv_row conv;
+    uint32_t unread;              /* 0..UNREAD_MAX */
+    bool marked;                  /* marked as unread by its owner, on this device */
+    bool has_last;                /* false: nothing that can be shown */
+    struct message_row last;      /* the body is good during the call */
+};
+typedef int summary_fn(void *arg, const struct conv_summary *summary);      /* not 0: stop, and return it */
+/* The `limit` conversations with the newest last messages, newest first; those without a message come last. */
+int home_summary_each(struct home *home, uint32_t limit, summary_fn *fn, void *arg);
+int home_summary_get(struct home *home, const struct conv_id *id, summary_fn *fn, void *arg);    /* ERR_NOT_FOUND */
+/* Reading further, here or on another device, takes the mark away. ERR_NOT_FOUND. */
+int home_conv_mark(struct home *home, const struct conv_id *id, bool unread);
+/* Delete for me: gone from lists, pages and search, and its body from the disk; no other device is told. A message that
+ * comes again stays hidden. ERR_NOT_FOUND. home_conv_hide() does so with all that a conversation has now. */
+int home_message_hide(struct home *home, const struct msg_id *id);
+int home_conv_hide(struct home *home, const struct conv_id *id);
+/* Pages by message id, hidden ones included (a reader sees by their sequences that nothing is missing), without what is
+ * still due as an event: up to `limit` before `before` (NULL: the newest), newest first; or after `after`, oldest first. */
+int home_message_each_older(struct home *home, const struct conv_id *conv, const struct msg_id *before, uint32_t limit,
+                            message_fn *fn, void *arg);
+int home_message_each_newer(struct home *home, const struct conv_id *conv, const struct msg_id *after, uint32_t limit,
+                            message_fn *fn, void *arg);
+/* One slice of a search: of up to SEARCH_SLICE_ROWS messages older than *before (all bytes 0xff: from the newest) those
+ * that have `text` in them, newest first, whatever its case and accents. *before is then where the next slice goes on;
+ * *more_out says whether there is one. `conv` NULL: in all conversations. When `fn` stops it, *before is not moved. */
+int home_search(struct home *home, const char *text, const struct conv_id *conv, struct msg_id *before,
+                message_fn *fn, void *arg, bool *more_out);
+/* What was typed to a user and not sent. An empty one is removed; get gives an empty one when there is none. */
+int home_draft_put(struct home *home, const struct user_id *to, struct bytes text);
+int home_draft_get(struct home *home, const struct user_id *to, struct buf *text);
 
 /* ---- outbox: sends without an answer, durable before their first transmission ---- */
 

@@ -10,8 +10,14 @@
 #include "tools/client/home.h"
 
 #define MESSAGE_COLUMNS \
-    "m.id, m.conversation, m.seq, m.kind, m.flags, m.counted, m.sender, m.device, m.client_seq, m.body, m.state, c.peer"
+    "m.id, m.conversation, m.seq, m.kind, m.flags, m.counted, m.sender, m.device, m.client_seq, m.body, m.state, c.peer, " \
+    "m.hidden"
 #define MESSAGE_FROM " FROM messages m JOIN conversations c ON c.id = m.conversation "
+
+/* What can be shown: no longer due as an event, and no record of another kind than messages and tombstones. */
+#define MESSAGE_THERE "(m.state = 2 OR c.stored IS NULL OR m.seq IS NULL OR m.seq <= c.stored) AND m.kind <= 2 "
+#define CONV_COLUMNS "c.id, c.peer, c.stored, c.read, c.read_told, c.marked, (SELECT m.id FROM messages m " \
+    "WHERE m.conversation = c.id AND m.hidden = 0 AND " MESSAGE_THERE "ORDER BY m.id DESC LIMIT 1) AS last"
 
 #define HOME_SQL(X)                                                                                                    \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
@@ -29,7 +35,8 @@
     X(CONV_GET, "SELECT id, peer, stored, read, read_told FROM conversations WHERE id = ?")                            \
     X(CONV_PUT, "INSERT INTO conversations (id, peer, stored, read, read_told) VALUES (?, ?, ?, ?, ?) "                \
                 "ON CONFLICT (id) DO UPDATE SET peer = excluded.peer, stored = excluded.stored, "                      \
-                "read = excluded.read, read_told = excluded.read_told")                                                \
+                "read = excluded.read, read_told = excluded.read_told, "                                               \
+                "marked = CASE WHEN excluded.read > conversations.read THEN 0 ELSE marked END")                        \
     X(CONV_UNTOLD, "SELECT id, peer, stored, read, read_told FROM conversations WHERE read > read_told")               \
     X(CURSOR_GET, "SELECT delivered, read FROM cursors WHERE conversation = ? AND user = ?")                           \
     X(CURSOR_RAISE, "INSERT INTO cursors (conversation, user, delivered, read) VALUES (?, ?, ?, ?) "                   \
@@ -41,7 +48,8 @@
                    "body, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "                                            \
                    "ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = max(state, excluded.state), "           \
                    "kind = max(kind, excluded.kind), "                                                                 \
-                   "body = CASE WHEN max(kind, excluded.kind) > 1 OR length(body) = 0 THEN excluded.body ELSE body END") \
+                   "body = CASE WHEN hidden THEN body WHEN max(kind, excluded.kind) > 1 OR length(body) = 0 "          \
+                   "THEN excluded.body ELSE body END")                                                                 \
     X(MESSAGE_SHOW, "UPDATE messages SET state = 2 WHERE id = ?")                                                      \
     X(MESSAGE_ARRIVE, "UPDATE messages SET state = 1 WHERE id = ? AND state = 0")                                      \
     X(MESSAGE_STATE, "SELECT id, state FROM messages WHERE conversation = ? AND seq = ?")                              \
@@ -53,7 +61,25 @@
     X(MESSAGE_FRESH_IN, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM                                                         \
                         "WHERE m.state = 1 AND m.seq <= c.stored AND c.id = ? ORDER BY m.id")                          \
     X(MESSAGE_LAST, "SELECT * FROM (SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE c.id = ?1 "                           \
-                    "AND (?2 = 0 OR m.seq < ?2) ORDER BY m.id DESC LIMIT ?3) ORDER BY id")                             \
+                    "AND (?2 = 0 OR m.seq < ?2) AND m.hidden = 0 ORDER BY m.id DESC LIMIT ?3) ORDER BY id")                             \
+    X(SUMMARY_EACH, "SELECT " CONV_COLUMNS " FROM conversations c ORDER BY last DESC, c.peer LIMIT ?")                 \
+    X(SUMMARY_GET, "SELECT " CONV_COLUMNS " FROM conversations c WHERE c.id = ?")                                      \
+    X(UNREAD, "SELECT m.flags & 1, m.sender = (SELECT user FROM account), m.hidden " MESSAGE_FROM                      \
+              "WHERE m.conversation = ?1 AND m.seq > c.read AND (c.stored IS NULL OR m.seq <= c.stored OR m.state = 2) " \
+              "ORDER BY m.seq DESC")                                                                                   \
+    X(CONV_MARK, "UPDATE conversations SET marked = ? WHERE id = ?")                                                   \
+    X(MESSAGE_HIDE, "UPDATE messages SET hidden = 1, body = x'', state = 2 WHERE id = ?")                              \
+    X(CONV_HIDE, "UPDATE messages SET hidden = 1, body = x'', state = 2 WHERE conversation = ? AND hidden = 0")        \
+    X(MESSAGE_OLDER, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE m.conversation = ? AND m.id < ? AND "               \
+                     MESSAGE_THERE "ORDER BY m.id DESC LIMIT ?")                                                       \
+    X(MESSAGE_NEWER, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE m.conversation = ? AND m.id > ? AND "               \
+                     MESSAGE_THERE "ORDER BY m.id LIMIT ?")                                                            \
+    X(SEARCH_ALL, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE m.id < ? ORDER BY m.id DESC LIMIT ?")                  \
+    X(SEARCH_IN, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE m.id < ? AND m.conversation = ?3 "                      \
+                 "ORDER BY m.id DESC LIMIT ?2")                                                                        \
+    X(DRAFT_PUT, "INSERT OR REPLACE INTO drafts (recipient, text) VALUES (?, ?)")                                      \
+    X(DRAFT_DROP, "DELETE FROM drafts WHERE recipient = ?")                                                            \
+    X(DRAFT_GET, "SELECT text FROM drafts WHERE recipient = ?")                                                        \
     X(SEQ_MAX, "SELECT client_seq_max FROM account")                                                                   \
     X(SEQ_SET, "UPDATE account SET client_seq_max = ?")                                                                \
     X(OUTBOX_ADD, "INSERT INTO outbox (client_seq, recipient, body, created, sent) VALUES (?, ?, ?, ?, 0)")            \
@@ -87,6 +113,7 @@ struct home {
     sqlite3_stmt *stmts[SQL_COUNT];    /* NULL until first used */
     int lock;                          /* -1: not ours */
     int wake;                          /* -1: not open */
+    bool no_space;                     /* the last step failed for want of room */
 };
 
 /* NULL when it cannot be prepared; run_stmt(NULL) then tells why. */
@@ -106,5 +133,13 @@ struct bytes column_bytes(sqlite3_stmt *stmt, int at);
 bool column_fixed(sqlite3_stmt *stmt, int at, void *to, size_t len);
 bool column_user(sqlite3_stmt *stmt, int at, struct user_id *out);
 bool column_is_null(sqlite3_stmt *stmt, int at);
+
+void bind_conv(sqlite3_stmt *stmt, int at, const struct conv_id *id);
+/* A row of MESSAGE_COLUMNS, of the first columns of CONV_COLUMNS: 0 or ERR_CORRUPT. */
+int message_read(sqlite3_stmt *stmt, struct message_row *out);
+int conv_read(sqlite3_stmt *stmt, struct conv_row *out);
+/* Every row of a statement of MESSAGE_COLUMNS. ERR_NOT_FOUND: there was none. */
+int message_each(struct home *home, sqlite3_stmt *stmt, message_fn *fn, void *arg);
+int none_is_fine(int err);                                /* ERR_NOT_FOUND becomes 0 */
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "tools/client/home_db.h"
 
-static void bind_conv(sqlite3_stmt *stmt, int at, const struct conv_id *id)
+void bind_conv(sqlite3_stmt *stmt, int at, const struct conv_id *id)
 {
     bind_bytes(stmt, at, BYTES_OF(id->v));
 }
@@ -23,7 +23,7 @@ static void bind_device(sqlite3_stmt *stmt, int at, struct device_id device)
 
 /* ---- conversations ---- */
 
-static int conv_read(sqlite3_stmt *stmt, struct conv_row *out)
+int conv_read(sqlite3_stmt *stmt, struct conv_row *out)
 {
     memset(out, 0, sizeof *out);
     if (!column_fixed(stmt, 0, out->id.v, sizeof out->id.v) || !column_user(stmt, 1, &out->peer)) return ERR_CORRUPT;
@@ -160,7 +160,7 @@ int home_message_min_seq(struct home *home, const struct conv_id *conv, uint64_t
 }
 
 /* In the order of MESSAGE_COLUMNS. A message is text between two: members are rebuilt by whoever needs them. */
-static int message_read(sqlite3_stmt *stmt, struct message_row *out)
+int message_read(sqlite3_stmt *stmt, struct message_row *out)
 {
     uint8_t device[8];
     memset(out, 0, sizeof *out);
@@ -177,10 +177,11 @@ static int message_read(sqlite3_stmt *stmt, struct message_row *out)
     out->m.client_seq = column_number(stmt, 8);
     out->m.body = column_bytes(stmt, 9);
     out->state = (enum message_state)column_number(stmt, 10);
+    out->hidden = column_number(stmt, 12) != 0;
     return 0;
 }
 
-static int message_each(struct home *home, sqlite3_stmt *stmt, message_fn *fn, void *arg)
+int message_each(struct home *home, sqlite3_stmt *stmt, message_fn *fn, void *arg)
 {
     struct message_row row;
     int err, seen = 0;
@@ -192,7 +193,7 @@ static int message_each(struct home *home, sqlite3_stmt *stmt, message_fn *fn, v
     return err == ERR_NOT_FOUND && seen ? 0 : err;
 }
 
-static int none_is_fine(int err)
+int none_is_fine(int err)
 {
     return err == ERR_NOT_FOUND ? 0 : err;
 }
