@@ -57,6 +57,13 @@ bool bytes_is_utf8(struct bytes b)
     return true;
 }
 
+bool bytes_is_line(struct bytes b)
+{
+    for (size_t i = 0; i < b.len; i++)
+        if (b.at[i] < ' ' || b.at[i] == 0x7F) return false;
+    return bytes_is_utf8(b);
+}
+
 /* ---- struct buf ---- */
 
 void buf_init(struct buf *b, size_t max)

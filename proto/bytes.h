@@ -29,6 +29,8 @@ struct bytes bytes_of_str(const char *s);          /* without the NUL */
 bool bytes_equal(struct bytes a, struct bytes b);  /* not constant time: never for secrets */
 bool bytes_is_utf8(struct bytes b);                /* RFC 3629: no surrogates, nothing overlong, <= U+10FFFF */
 
+bool bytes_is_line(struct bytes b);                /* UTF-8 without control characters (below space, DEL) */
+
 struct buf {
     uint8_t *at;
     size_t len;

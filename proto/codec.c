@@ -98,6 +98,11 @@ static void take_device(struct fields *f, struct device_id *to)
     if (to->v == 0) refuse(f, ERR_RANGE, "device is 0");
 }
 
+static void take_device_or_nil(struct fields *f, struct device_id *to)
+{
+    if (!take_nil(f)) take_device(f, to);
+}
+
 static bool take_bool(struct fields *f, const char *why)
 {
     return take(f, MPACK_BOOL, why).number != 0;
@@ -191,6 +196,20 @@ static void take_info(struct fields *f, struct msg_info *m)
 {
     take_where(f, &m->to);
     m->seq = TAKE_NUMBER(f, "seq");
+}
+
+static void take_devices(struct fields *f, struct msg_devices *m)
+{
+    m->action = TAKE_NUMBER(f, "action");
+    take_device_or_nil(f, &m->device);
+    m->has_name = !take_nil(f);
+    if (m->has_name) {
+        m->name = TAKE_STR(f, NAME_BYTES_MAX, "name");
+        if (!bytes_is_line(m->name)) refuse(f, ERR_MALFORMED, "name has a control character");
+    }
+    bool of_one = m->action == DEVICES_NAME || m->action == DEVICES_REVOKE;
+    if (of_one && m->device.v == 0) refuse(f, ERR_TYPE, "device is nil");
+    if (m->action == DEVICES_NAME && !m->has_name) refuse(f, ERR_TYPE, "name is nil");
 }
 
 static void take_ping(struct fields *f, struct msg_ping *m)
@@ -289,6 +308,12 @@ static void take_error(struct fields *f, struct msg_error *m)
     m->again_in_ms = TAKE_NUMBER_OR_NIL(f, "again_in_ms");
 }
 
+static void take_device_list(struct fields *f, struct msg_device_list *m)
+{
+    m->version = TAKE_NUMBER(f, "version");
+    m->devices = take_items(f, "devices is not an array");
+}
+
 /* ---- events ---- */
 
 static void take_members(struct fields *f, struct msg_message *m)
@@ -324,6 +349,14 @@ static void take_receipt(struct fields *f, struct msg_receipt *m)
     m->delivered = TAKE_NUMBER(f, "delivered");
     m->read = TAKE_NUMBER(f, "read");
     m->time_ms = TAKE_NUMBER(f, "time_ms");
+}
+
+static void take_device_changed(struct fields *f, struct msg_device_changed *m)
+{
+    m->version = TAKE_NUMBER(f, "version");
+    m->what = TAKE_NUMBER(f, "what");
+    take_device(f, &m->device);
+    m->name = TAKE_STR(f, NAME_BYTES_MAX, "name");
 }
 
 static void take_synced(struct fields *f, struct msg_synced *m)
@@ -365,6 +398,7 @@ static void check_ref(struct fields *f, const struct msg *msg)
         return;
     case MSG_MESSAGE:
     case MSG_RECEIPT:
+    case MSG_DEVICE_CHANGED:
     case MSG_SYNCED:
     case MSG_GOODBYE:
         if (msg->has_ref) refuse(f, ERR_TYPE, "ref of an event is not nil");
@@ -451,6 +485,22 @@ int members_next(struct bytes *rest, struct member_state *out)
     TAKE_USER(&f, &out->user, "user");
     out->delivered_ms = TAKE_NUMBER_OR_NIL(&f, "delivered_ms");
     out->read_ms = TAKE_NUMBER_OR_NIL(&f, "read_ms");
+    if (!f.err) *rest = next;
+    return f.err;
+}
+
+int devices_next(struct bytes *rest, struct device_entry *out)
+{
+    struct fields f;
+    struct bytes next;
+    memset(out, 0, sizeof *out);
+    int err = open_array(*rest, &f, &next);
+    if (err) return err;
+    take_device(&f, &out->device);
+    out->name = TAKE_STR(&f, NAME_BYTES_MAX, "name");
+    out->created_ms = TAKE_NUMBER(&f, "created_ms");
+    out->live_ms = TAKE_NUMBER_OR_NIL(&f, "live_ms");
+    out->mine = take_bool(&f, "mine is not a boolean");
     if (!f.err) *rest = next;
     return f.err;
 }

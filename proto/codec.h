@@ -43,6 +43,11 @@ int members_add(struct buf *members, const struct member_state *m);
 int info_answer_encode(uint64_t ref, const struct msg_info_answer *a, uint32_t count, struct buf *to);
 int members_next(struct bytes *rest, struct member_state *out);
 
+/* The devices of a DEVICE_LIST, in the same way. */
+int devices_add(struct buf *devices, const struct device_entry *d);
+int device_list_encode(uint64_t ref, uint64_t version, struct bytes devices, uint32_t count, struct buf *to);
+int devices_next(struct bytes *rest, struct device_entry *out);
+
 /* NULL, or the name of the first field of a SEND that this version cannot serve ("envelopes", …). */
 const char *send_unsupported(const struct msg_send *send);
 

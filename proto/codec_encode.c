@@ -68,6 +68,12 @@ static void put_device(msgpack_packer *p, struct device_id device)
     msgpack_pack_uint64(p, device.v);    /* random: all 64 bits */
 }
 
+static void put_device_or_nil(msgpack_packer *p, struct device_id device)
+{
+    if (device.v == 0) msgpack_pack_nil(p);
+    else put_device(p, device);
+}
+
 /* Items that are MessagePack already. */
 static void put_raw(msgpack_packer *p, struct bytes raw)
 {
@@ -166,6 +172,17 @@ static void put_info(msgpack_packer *p, const struct msg *msg)
     put_number(p, msg->u.info.seq);
 }
 
+static void put_devices(msgpack_packer *p, const struct msg *msg)
+{
+    const struct msg_devices *m = &msg->u.devices;
+    assert(m->name.len <= NAME_BYTES_MAX);
+    size_t fields = m->has_name ? 3 : m->device.v != 0 ? 2 : 1;    /* what is nil at the end is left out */
+    put_head(p, msg, fields);
+    put_number(p, m->action);
+    if (fields >= 2) put_device_or_nil(p, m->device);
+    if (fields >= 3) put_str(p, m->name);
+}
+
 static void put_ping(msgpack_packer *p, const struct msg *msg)
 {
     put_head(p, msg, 0);
@@ -254,6 +271,20 @@ static void put_info_answer(msgpack_packer *p, const struct msg *msg)
     put_info_answer_of(p, msg, &msg->u.info_answer, count_items(msg->u.info_answer.members));
 }
 
+static void put_device_list_of(msgpack_packer *p, const struct msg *msg, const struct msg_device_list *m,
+                               uint32_t count)
+{
+    put_head(p, msg, 2);
+    put_number(p, m->version);
+    msgpack_pack_array(p, count);
+    put_raw(p, m->devices);
+}
+
+static void put_device_list(msgpack_packer *p, const struct msg *msg)
+{
+    put_device_list_of(p, msg, &msg->u.device_list, count_items(msg->u.device_list.devices));
+}
+
 static void put_pong(msgpack_packer *p, const struct msg *msg)
 {
     put_head(p, msg, 1);
@@ -311,6 +342,17 @@ static void put_receipt(msgpack_packer *p, const struct msg *msg)
     put_number(p, m->delivered);
     put_number(p, m->read);
     put_number(p, m->time_ms);
+}
+
+static void put_device_changed(msgpack_packer *p, const struct msg *msg)
+{
+    const struct msg_device_changed *m = &msg->u.device_changed;
+    assert(m->name.len <= NAME_BYTES_MAX);
+    put_head(p, msg, 4);
+    put_number(p, m->version);
+    put_number(p, m->what);
+    put_device(p, m->device);
+    put_str(p, m->name);
 }
 
 static void put_synced(msgpack_packer *p, const struct msg *msg)
@@ -372,6 +414,27 @@ int info_answer_encode(uint64_t ref, const struct msg_info_answer *a, uint32_t c
     struct msg head = { .type = MSG_INFO_ANSWER, .has_ref = true, .ref = ref };
     msgpack_packer p = packer_to(to);
     put_info_answer_of(&p, &head, a, count);
+    return to->err;
+}
+
+int devices_add(struct buf *devices, const struct device_entry *d)
+{
+    msgpack_packer p = packer_to(devices);
+    msgpack_pack_array(&p, 5);
+    put_device(&p, d->device);
+    put_str(&p, d->name);
+    put_number(&p, d->created_ms);
+    put_number_or_nil(&p, d->live_ms);
+    put_bool(&p, d->mine);
+    return devices->err;
+}
+
+int device_list_encode(uint64_t ref, uint64_t version, struct bytes devices, uint32_t count, struct buf *to)
+{
+    struct msg head = { .type = MSG_DEVICE_LIST, .has_ref = true, .ref = ref };
+    struct msg_device_list list = { version, devices };
+    msgpack_packer p = packer_to(to);
+    put_device_list_of(&p, &head, &list, count);
     return to->err;
 }
 

@@ -18,6 +18,7 @@
     X(DELIVERED,     4, cursor,       C)  \
     X(READ,          5, cursor,       C)  \
     X(HISTORY,       6, history,      C)  \
+    X(DEVICES,      11, devices,      C)  \
     X(INFO,         16, info,         C)  \
     X(PING,         18, ping,         C)  \
     X(WELCOME,      64, welcome,      S)  \
@@ -26,8 +27,10 @@
     X(INFO_ANSWER,  67, info_answer,  S)  \
     X(PONG,         68, pong,         S)  \
     X(ERROR,        69, error,        S)  \
+    X(DEVICE_LIST,  70, device_list,  S)  \
     X(MESSAGE,      96, message,      S)  \
     X(RECEIPT,      97, receipt,      S)  \
+    X(DEVICE_CHANGED, 101, device_changed, S)  \
     X(SYNCED,      103, synced,       S)  \
     X(GOODBYE,     104, goodbye,      S)
 
@@ -150,6 +153,31 @@ struct member_state {
     uint64_t delivered_ms;    /* 0: not yet (nil on the wire) */
     uint64_t read_ms;
 };
+enum devices_action { DEVICES_LIST = 0, DEVICES_NAME = 1, DEVICES_REVOKE = 2 };
+struct msg_devices {          /* answered by DEVICE_LIST, as the list is then */
+    uint64_t action;          /* enum devices_action; another is the server's to refuse */
+    struct device_id device;  /* nil (0) for DEVICES_LIST */
+    bool has_name;            /* DEVICES_NAME has one; "" takes the name away */
+    struct bytes name;        /* str or nil, one line of at most NAME_BYTES_MAX */
+};
+struct msg_device_list {
+    uint64_t version;         /* rises with each change of the list */
+    struct bytes devices;     /* [device, name, created_ms, live_ms or nil, mine] each, raw as records; devices_next() */
+};
+struct device_entry {
+    struct device_id device;
+    struct bytes name;
+    uint64_t created_ms;
+    uint64_t live_ms;         /* when it was last connected; now for one that is. 0: never (nil on the wire) */
+    bool mine;                /* the device that asks */
+};
+enum device_change { DEVICE_ADDED = 1, DEVICE_NAMED = 2, DEVICE_REVOKED = 3 };
+struct msg_device_changed {
+    uint64_t version;         /* of the list after it */
+    uint64_t what;            /* enum device_change */
+    struct device_id device;
+    struct bytes name;
+};
 struct msg_ping { uint8_t unused; };
 struct msg_pong { uint64_t now_ms; };
 struct msg_error {
@@ -189,6 +217,9 @@ struct msg {
         struct msg_page page;
         struct msg_info info;
         struct msg_info_answer info_answer;
+        struct msg_devices devices;
+        struct msg_device_list device_list;
+        struct msg_device_changed device_changed;
         struct msg_ping ping;
         struct msg_pong pong;
         struct msg_error error;

@@ -22,7 +22,7 @@ tools/common/.*                     proto/proto\.h|posix
 tests/.*                            .*
 
 proto/(codec.*|mpack)\.c            msgpack\.h
-proto/account\.c                    jansson\.h|sodium.*
+proto/account.*\.c                  jansson\.h|sodium.*
 proto/(id\.c|e2ee/.*)               sodium.*
 proto/e2ee/.*                       openssl/.*
 storage/.*                          xxhash\.h|sodium.*|(uthash|utlist)\.h

@@ -118,6 +118,7 @@ static void answer_request(struct conn *c)
         .method = head.method,
         .path = head.path,
         .query = head.query,
+        .authorization = head.authorization,
         .body = http_body(c->http),
         .peer = c->peer,
     };

@@ -38,6 +38,7 @@ struct http_request {
     const char *method;               /* "GET", "POST", … */
     const char *path;                 /* NUL-terminated, without the query */
     const char *query;                /* behind '?', or "" */
+    const char *authorization;        /* value of that header, or "" */
     struct bytes body;
     const char *peer;                 /* address as text, for limits and log lines */
 };

@@ -22,6 +22,7 @@
     X(CONNECTION,   "connection")                   \
     X(UPGRADE,      "upgrade")                      \
     X(EXPECT,       "expect")                       \
+    X(AUTHORIZATION, "authorization")               \
     X(WS_KEY,       "sec-websocket-key")            \
     X(WS_VERSION,   "sec-websocket-version")        \
     X(WS_PROTOCOL,  "sec-websocket-protocol")
@@ -42,11 +43,12 @@ struct http {
     size_t head_bytes;
     size_t path_at, query_at;            /* in url, once it is cut */
     char key[HTTP_KEY_TEXT];
+    char authorization[HTTP_AUTHORIZATION_TEXT];
     int status;                          /* why HTTP_STEP_BAD; 0: all is well */
     bool begun, head_done, whole;
     bool has_host, keep_alive, expects;
     bool upgrade_websocket, connection_upgrade, version_13;
-    bool has_key, protocol_offered, protocol_ours;
+    bool has_key, has_authorization, protocol_offered, protocol_ours;
 };
 
 static int http_fail(struct http *h, int status)
@@ -145,6 +147,16 @@ static int on_header_value_complete(llhttp_t *parser)
     case HEADER_EXPECT:
         if (!list_has(v, "100-continue", true)) return http_fail(h, 417);
         h->expects = true;
+        break;
+    case HEADER_AUTHORIZATION:
+        /* Two of them are as good as none, like two keys below. */
+        if (h->has_authorization || v.len >= sizeof h->authorization) {
+            h->authorization[0] = '\0';
+        } else {
+            if (v.len) memcpy(h->authorization, v.at, v.len);
+            h->authorization[v.len] = '\0';
+        }
+        h->has_authorization = true;
         break;
     case HEADER_WS_KEY:
         /* Two keys are as good as none: nobody can say which one is meant. */
@@ -315,6 +327,7 @@ struct http_head http_head(const struct http *h)
         .method = llhttp_method_name((llhttp_method_t)h->parser.method),
         .path = url + h->path_at,
         .query = url + h->query_at,
+        .authorization = h->authorization,
         .keep_alive = h->keep_alive,
         .is_head = h->parser.method == HTTP_HEAD,
     };

@@ -11,6 +11,7 @@
 enum {
     HTTP_HEAD_BYTES_MAX = 8192,          /* request line and headers: what browsers send is below 2 KiB */
     HTTP_BODY_BYTES_MAX = 16 * 1024,     /* the largest JSON body is 2 KiB; media has its own way in later */
+    HTTP_AUTHORIZATION_TEXT = 256,       /* of that header's value, with a NUL; ours are below 130 bytes */
     HTTP_KEY_TEXT = 25,                  /* Sec-WebSocket-Key: base64 of 16 bytes, and a NUL */
 };
 
@@ -26,6 +27,7 @@ struct http_head {
     const char *method;               /* "GET", "POST", … */
     const char *path;                 /* NUL-terminated, not percent-decoded, without the query */
     const char *query;                /* behind '?', or "" */
+    const char *authorization;        /* the header's value; "" without one, with two, and for one that is too long */
     bool keep_alive;
     bool is_head;                     /* the answer carries no body */
 };

@@ -129,6 +129,27 @@ static struct msg make_info(void)
     return m;
 }
 
+static struct msg make_devices_list(void)
+{
+    return msg_of(MSG_DEVICES, 6);
+}
+
+static struct msg make_devices_name(void)
+{
+    struct msg m = msg_of(MSG_DEVICES, 6);
+    m.u.devices = (struct msg_devices){
+        .action = DEVICES_NAME, .device = { DEVICE_B }, .has_name = true, .name = bytes_of_str("kitchen laptop"),
+    };
+    return m;
+}
+
+static struct msg make_devices_revoke(void)
+{
+    struct msg m = msg_of(MSG_DEVICES, 7);
+    m.u.devices = (struct msg_devices){ .action = DEVICES_REVOKE, .device = { DEVICE_B } };
+    return m;
+}
+
 static struct msg make_ping(void)
 {
     return msg_of(MSG_PING, 5);
@@ -203,6 +224,19 @@ static struct msg make_info_answer(void)
     return m;
 }
 
+static struct msg make_device_list(void)
+{
+    static struct buf devices;
+    if (devices.len == 0) {
+        buf_init(&devices, 1000);
+        devices_add(&devices, &(struct device_entry){ { DEVICE_A }, bytes_of_str("phone"), NOW_MS, NOW_MS + 5, true });
+        devices_add(&devices, &(struct device_entry){ .device = { DEVICE_B }, .created_ms = NOW_MS });
+    }
+    struct msg m = msg_of(MSG_DEVICE_LIST, 6);
+    m.u.device_list = (struct msg_device_list){ 3, buf_bytes(&devices) };
+    return m;
+}
+
 static struct msg make_pong(void)
 {
     struct msg m = msg_of(MSG_PONG, 5);
@@ -249,6 +283,13 @@ static struct msg make_receipt(void)
 {
     struct msg m = msg_of(MSG_RECEIPT, 0);
     m.u.receipt = (struct msg_receipt){ conv_of_sample(), sample_user("bob"), 7, 4, NOW_MS };
+    return m;
+}
+
+static struct msg make_device_changed(void)
+{
+    struct msg m = msg_of(MSG_DEVICE_CHANGED, 0);
+    m.u.device_changed = (struct msg_device_changed){ 4, DEVICE_REVOKED, { DEVICE_B }, bytes_of_str("phone") };
     return m;
 }
 
@@ -301,6 +342,15 @@ static const struct sample {
     { "INFO", make_info,
       "to seq",
       "941004c4101932b259dc82a37a99a92662f9be860c07" },
+    { "DEVICES", make_devices_list,
+      "action",
+      "930b0600" },
+    { "DEVICES", make_devices_name,
+      "action device name",
+      "950b0601cffedcba9876543210ae6b69746368656e206c6170746f70" },
+    { "DEVICES", make_devices_revoke,
+      "action device",
+      "940b0702cffedcba9876543210" },
     { "PING", make_ping,
       "",
       "921205" },
@@ -326,6 +376,10 @@ static const struct sample {
       "conv seq id from members",
       "974304c4101932b259dc82a37a99a92662f9be860c07c410018bcfe5680070058000000000000000a5616c6963659293"
       "a5616c696365cf0000018bcfe56800cf0000018bcfe5680193a3626f62cf0000018bcfe56800c0" },
+    { "DEVICE_LIST", make_device_list,
+      "version devices",
+      "944606039295cf0123456789abcdefa570686f6e65cf0000018bcfe56800cf0000018bcfe56805c395cffedcba987654"
+      "3210a0cf0000018bcfe56800c0c2" },
     { "PONG", make_pong,
       "now_ms",
       "934405cf0000018bcfe56800" },
@@ -346,6 +400,9 @@ static const struct sample {
     { "RECEIPT", make_receipt,
       "conv user delivered read time_ms",
       "9761c0c4101932b259dc82a37a99a92662f9be860ca3626f620704cf0000018bcfe56800" },
+    { "DEVICE_CHANGED", make_device_changed,
+      "version what device name",
+      "9665c00403cffedcba9876543210a570686f6e65" },
     { "SYNCED", make_synced,
       "",
       "9267c0" },

@@ -1,4 +1,5 @@
-/* test_account.c - the JSON of register and login says what it should and is believed in nothing. */
+/* test_account.c - the JSON of register and login says what it should and is believed in nothing. What else is said
+ * over HTTP about accounts: test_account_more.c. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include "proto/err.h"
 
 #define USER     "\"user\":\"alice\""
+#define NOT_A_NAME "user is not 2 to 32 of a-z 0-9 . _ - (no upper case) beginning with a letter or digit"
 #define PASSWORD "\"password\":\"correct horse\""
 
 /* `n` times 'x' between `before` and `after`; the caller frees. */
@@ -116,13 +118,16 @@ static void a_wrong_member_is_refused_by_its_name(void **state)
         { "{}", ERR_TYPE, "user is not a string" },
         { "{" PASSWORD "}", ERR_TYPE, "user is not a string" },
         { "{\"user\":5," PASSWORD "}", ERR_TYPE, "user is not a string" },
-        { "{\"user\":\"Alice\"," PASSWORD "}", ERR_NAME, "user is not a user name" },
-        { "{\"user\":\"a\"," PASSWORD "}", ERR_NAME, "user is not a user name" },
+        { "{\"user\":\"Alice\"," PASSWORD "}", ERR_NAME, NOT_A_NAME },
+        { "{\"user\":\"a\"," PASSWORD "}", ERR_NAME, NOT_A_NAME },
+        { "{\"user\":\"zo\xC3\xAB\"," PASSWORD "}", ERR_NAME, NOT_A_NAME },
+        { "{\"user\":\"\xE2\x80\x8F" "bob\"," PASSWORD "}", ERR_NAME, NOT_A_NAME },    /* a right-to-left mark */
         { "{" USER "}", ERR_TYPE, "password is not a string" },
         { "{" USER ",\"password\":null}", ERR_TYPE, "password is not a string" },
         { "{" USER ",\"password\":\"1234567\"}", ERR_PASSWORD, "password is not 8 to 256 bytes" },
         { "{" USER "," PASSWORD ",\"invite\":5}", ERR_TYPE, "invite is not a string" },
         { "{" USER "," PASSWORD ",\"device\":{}}", ERR_TYPE, "device is not a string" },
+        { "{" USER "," PASSWORD ",\"device\":\"a\\nb\"}", ERR_MALFORMED, "device has a control character" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct account_request r;

@@ -266,9 +266,22 @@ static void a_reader_hands_out_views_of_exactly_what_is_there(void **state)
     assert_true(none.bad);
 }
 
+static void a_line_has_no_control_characters(void **state)
+{
+    (void)state;
+    assert_true(bytes_is_line(bytes_of_str("kitchen laptop \xC3\xA4 \xF0\x9F\x90\xA6~")));
+    assert_true(bytes_is_line(BYTES_NONE));
+    assert_false(bytes_is_line(bytes_of_str("a\nb")));
+    assert_false(bytes_is_line(bytes_of_str("a\x1B[2J")));
+    assert_false(bytes_is_line(bytes_of_str("a\x7F")));
+    assert_false(bytes_is_line(bytes_of("a\0b", 3)));
+    assert_false(bytes_is_line(bytes_of_str("a\xFF")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_line_has_no_control_characters),
         cmocka_unit_test(views_are_equal_when_their_bytes_are),
         cmocka_unit_test(utf8_takes_every_character_and_its_borders),
         cmocka_unit_test(utf8_refuses_overlong_surrogate_high_and_cut),

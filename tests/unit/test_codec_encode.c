@@ -118,6 +118,20 @@ static void an_info_answer_made_of_members_equals_the_one_that_counts_them(void 
     buf_fini(&b);
 }
 
+static void a_device_list_made_of_devices_equals_the_one_that_counts_them(void **state)
+{
+    (void)state;
+    struct msg m = make_device_list();
+    struct buf a, b;
+    buf_init(&a, 1000);
+    buf_init(&b, 1000);
+    assert_int_equal(msg_encode(&m, &a), 0);
+    assert_int_equal(device_list_encode(m.ref, m.u.device_list.version, m.u.device_list.devices, 2, &b), 0);
+    assert_true(bytes_equal(buf_bytes(&a), buf_bytes(&b)));
+    buf_fini(&a);
+    buf_fini(&b);
+}
+
 /* The largest of everything that is not the body. */
 static void the_overheads_are_upper_bounds(void **state)
 {
@@ -168,6 +182,7 @@ int main(void)
         cmocka_unit_test(nil_fields_at_the_end_of_send_are_left_out),
         cmocka_unit_test(a_page_made_of_records_equals_the_one_that_counts_them),
         cmocka_unit_test(an_info_answer_made_of_members_equals_the_one_that_counts_them),
+        cmocka_unit_test(a_device_list_made_of_devices_equals_the_one_that_counts_them),
         cmocka_unit_test(the_overheads_are_upper_bounds),
         cmocka_unit_test(a_text_is_content_kind_zero),
     };

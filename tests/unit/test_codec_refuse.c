@@ -25,7 +25,7 @@ static bool may_be_nil(const struct sample *sample, const char *field)
 {
     static const char *const nilable[] = {
         "SEND group_version", "SEND list_versions", "SEND envelopes", "SEND media", "SEND wake", "SEND expire_s",
-        "HISTORY before", "HISTORY after", "ERROR again_in_ms", "MESSAGE members",
+        "HISTORY before", "HISTORY after", "DEVICES device", "DEVICES name", "ERROR again_in_ms", "MESSAGE members",
     };
     char both[2 * NAME_BYTES_MAX];
     snprintf(both, sizeof both, "%s %s", sample->type, field);
@@ -147,6 +147,11 @@ static void values_outside_their_range_are_refused(void **state)
     assert_refused(make_history, "after", IN("\x01"), ERR_RANGE, "before and after are both set");
     assert_refused(make_hello, "device", IN("\x00"), ERR_RANGE, "device is 0");
     assert_refused(make_message, "device", IN("\x00"), ERR_RANGE, "device is 0");
+    assert_refused(make_devices_revoke, "device", IN("\x00"), ERR_RANGE, "device is 0");
+    assert_refused(make_devices_revoke, "device", IN("\xC0"), ERR_TYPE, "device is nil");
+    assert_refused(make_devices_name, "device", IN("\xC0"), ERR_TYPE, "device is nil");
+    assert_refused(make_devices_name, "name", IN("\xC0"), ERR_TYPE, "name is nil");
+    assert_refused(make_devices_list, "action", IN("\x01"), ERR_TYPE, "device is nil");
 }
 
 static void values_at_the_edge_of_their_range_are_taken(void **state)
@@ -209,12 +214,15 @@ static void names_and_texts_are_checked(void **state)
     assert_refused(make_message, "members", IN("\x92\xA3" "bob\x05"), ERR_TYPE, "members is not a string");
     assert_refused(make_message, "members", IN("\x92\xA3" "bob\xA1" "b"), ERR_NAME, "members is not a user name");
     assert_refused(make_error, "text", IN("\xA1\xFF"), ERR_MALFORMED, "text is not UTF-8");
+    assert_refused(make_devices_name, "name", IN("\xA2\xC0\x80"), ERR_MALFORMED, "name is not UTF-8");
+    assert_refused(make_devices_name, "name", IN("\xA3" "a\0b"), ERR_MALFORMED, "name has a control character");
+    assert_refused(make_devices_name, "name", IN("\xA2" "a\n"), ERR_MALFORMED, "name has a control character");
 }
 
 static void an_unknown_type_is_named_so_and_keeps_its_ref(void **state)
 {
     (void)state;
-    static const uint8_t unknown[] = { 0, 3, 7, 63, 70, 95, 98, 127 };
+    static const uint8_t unknown[] = { 0, 3, 7, 63, 71, 95, 98, 127 };
     for (size_t i = 0; i < sizeof unknown; i++) {
         uint8_t frame[] = { 0x93, unknown[i], 0x2A, 0x01 };
         struct msg m;

@@ -101,6 +101,41 @@ static void an_absolute_or_fragmented_address_is_cut_to_its_path(void **state)
     expect("GET /p#f?q HTTP/1.1\r\n" HOST "\r\n", "GET /p ? keep []\nidle");
 }
 
+static void the_authorization_is_kept_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    static char head[1024], longest[HTTP_AUTHORIZATION_TEXT], long_one[HTTP_AUTHORIZATION_TEXT + 1];
+    memset(longest, 'x', sizeof longest - 1);
+    memset(long_one, 'x', sizeof long_one - 1);
+    const struct { const char *lines, *value, *want; } cases[] = {
+        { "", "", "" },
+        { "Authorization: ", "Bearer a.b.c", "Bearer a.b.c" },
+        { "AUTHORIZATION:   ", "Bearer a", "Bearer a" },
+        { "Authorization: ", longest, longest },
+        { "Authorization: ", long_one, "" },
+        { "Authorization: one\r\nAuthorization: ", "two", "" },
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        snprintf(head, sizeof head, "GET / HTTP/1.1\r\n" HOST "%s%s\r\n%s", cases[c].lines, cases[c].value,
+                 *cases[c].lines ? "\r\n" : "");
+        for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+            struct feed feed = { bytes_of_str(head), pieces[i], 1 };
+            struct http *h;
+            struct bytes piece;
+            enum http_step step = HTTP_STEP_MORE;
+            assert_int_equal(http_new(&h), 0);
+            while (feed_next(&feed, &piece)) http_feed(h, piece, &step);
+            assert_int_equal(step, HTTP_STEP_WHOLE);
+            assert_string_equal(http_head(h).authorization, cases[c].want);
+            /* The next request has none of it. */
+            http_feed(h, bytes_of_str("GET / HTTP/1.1\r\n" HOST "\r\n"), &step);
+            assert_int_equal(step, HTTP_STEP_WHOLE);
+            assert_string_equal(http_head(h).authorization, "");
+            http_free(h);
+        }
+    }
+}
+
 static void http_1_0_closes_unless_it_asks_to_be_kept(void **state)
 {
     (void)state;
@@ -315,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_chunked_body_is_put_together_and_trailers_are_skipped),
         cmocka_unit_test(pipelined_requests_come_one_at_a_time_and_share_nothing),
         cmocka_unit_test(an_absolute_or_fragmented_address_is_cut_to_its_path),
+        cmocka_unit_test(the_authorization_is_kept_whole_or_not_at_all),
         cmocka_unit_test(http_1_0_closes_unless_it_asks_to_be_kept),
         cmocka_unit_test(nonsense_is_refused_by_number),
         cmocka_unit_test(a_head_may_be_as_long_as_its_limit_and_no_longer),
