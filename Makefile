@@ -8,6 +8,7 @@
 #   make fuzz         every fuzz target for FUZZ_SECONDS each     (FUZZ_SECONDS=60, needs clang)
 #   make bench        the figures of docs/performance.md, each beside its floor
 #   make layers       who may include whom
+#   make docs         docs/configuration.md and docs/pipitd.conf, from server/config_keys.h
 #   make everything   programs and tests, nothing run
 #   make install      DESTDIR= PREFIX=/usr/local
 
@@ -55,7 +56,7 @@ PROGRAMS := $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(BUILD)/pipit-benc
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/flow/test_*.c tests/crash/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all run test crash fuzz fuzzers bench layers install clean everything FORCE
+.PHONY: all run test crash fuzz fuzzers bench layers docs install clean everything FORCE
 .SECONDARY:
 .DEFAULT_GOAL := all
 # What runs is told in short; in full with V=1.
@@ -129,6 +130,10 @@ bench: all
 
 layers:
 	@tools/layers.sh
+
+docs: $(BUILD)/pipitd
+	$< --print-docs >docs/configuration.md
+	$< --print-example >docs/pipitd.conf
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

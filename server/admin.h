@@ -14,6 +14,7 @@ struct admin;
 struct admin_config {
     const char *dir;                     /* the data folder */
     const struct chat_config *chat;      /* store, workers */
+    const struct chat_settings *settings;/* main's, on main's thread; it changes */
     const char *address;                 /* told by status */
     uint64_t started_ms;
     void (*shutdown)(void *arg);

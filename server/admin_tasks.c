@@ -24,6 +24,7 @@ struct task {
     struct client *client;               /* held: freed by the task when the client went away meanwhile */
     char password_hash[PASSWORD_HASH_MAX];
     char *password;
+    struct password_cost cost;           /* a copy: settings may change meanwhile */
     uint64_t now_ms;
     size_t name_count;
     struct user_id *names;
@@ -113,7 +114,7 @@ static void hash_run(struct work *work, void *context)
 {
     struct task *t = (struct task *)work;
     (void)context;
-    work->err = account_hash_password(t->password, &t->admin->config.chat->password_cost, t->password_hash);
+    work->err = account_hash_password(t->password, &t->cost, t->password_hash);
 }
 
 static void hash_done(struct shard *shard, struct work *work)
@@ -364,6 +365,7 @@ static void start_task(struct client *c, const struct request *r, json_t *reques
     }
     t->admin = c->admin;
     t->client = c;
+    t->cost = c->admin->config.settings->password_cost;
     t->now_ms = c->admin->shard->wall_ms;
     t->failed_at = SIZE_MAX;
     c->busy = true;

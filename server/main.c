@@ -2,7 +2,6 @@
  *
  * Exit codes: 0 stopped cleanly, 1 could not start or run, 2 usage. Standard output gets the ready line (and, with
  * --demo, the commands to paste); everything else goes to standard error as log lines. */
-#include <getopt.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
@@ -18,15 +17,16 @@
 #include "server/server.h"
 
 static const char usage_text[] =
-    "usage: pipitd [--config FILE] [--data DIR] [--listen ADDRESS:PORT] [--shards N] [--demo]\n"
+    "usage: pipitd [--config FILE] [--data DIR] [--listen ADDRESS:PORT] [SETTING...]\n"
+    "       pipitd [--config FILE] [SETTING...] --check-config\n"
     "\n"
-    "  --config FILE          settings, one `key = value` a line; flags go before it\n"
-    "  --data DIR             where everything is kept (default: data)\n"
-    "  --listen ADDRESS:PORT  default 127.0.0.1:8700; port 0 takes a free one, the ready line tells which\n"
-    "  --shards N             threads that serve; 0, the default, is one for each core\n"
-    "  --demo                 loopback only, data under data/demo, with users alice and bob\n"
-    "  --set KEY=VALUE        any other setting\n"
-    "  --version, --help\n";
+    "  --config FILE    settings, one `key = value` a line; the environment and flags go before it\n"
+    "  --check-config   tell what every setting is and where it came from, or all that is wrong; start nothing\n"
+    "  --demo           loopback only, data under data/demo, with users alice and bob\n"
+    "  --print-docs     docs/configuration.md        --print-example  docs/pipitd.conf, a file to begin with\n"
+    "  --version, --help\n"
+    "\n"
+    "Settings, each also in the file and as a variable (heartbeat_s = 60, PIPIT_HEARTBEAT_S=60):\n";
 
 /* The demo's passwords are printed on the screen: it listens on loopback only. */
 static const struct { const char *name, *password, *peer; } demo_users[] = {
@@ -55,8 +55,15 @@ static bool is_loopback(const char *listen)
            strncmp(listen, "localhost:", 10) == 0;
 }
 
+enum action { RUN, CHECK, TELL_DOCS, TELL_EXAMPLE, TELL_VERSION, TELL_HELP };
+
 struct program {
+    struct config_input input;
+    struct config_flag *flags;           /* of input */
+    enum action action;
+    bool demo;
     struct config config;
+    struct config_source sources[CONFIG_KEYS];
     char folder[PATH_MAX];               /* of this program, as it was called: where pipit lies, too */
 };
 
@@ -79,61 +86,96 @@ static void on_ready(void *arg, struct server *server)
     const struct program *p = arg;
     printf("pipitd %s ready on %s, %u shard%s, data in %s\n", PIPIT_VERSION, server_address(server),
            server_shards(server), server_shards(server) == 1 ? "" : "s", p->config.data);
-    if (p->config.demo) print_demo(p, server);
+    if (p->demo) print_demo(p, server);
     fflush(stdout);
 }
 
-/* 0: go on; else exit code + 1. */
-static int parse_arguments(int argc, char **argv, struct program *p)
+/* ---- arguments ---- */
+
+/* Is `arg` "--NAME" or "--NAME=…"? Then its value, or NULL, is in *value_out. */
+static bool is_option(const char *arg, const char *name, const char **value_out)
 {
-    enum { OPT_CONFIG = 'c', OPT_DATA = 'd', OPT_LISTEN = 'l', OPT_SHARDS = 's', OPT_DEMO = 'D', OPT_SET = 'S',
-           OPT_VERSION = 'V', OPT_HELP = 'h' };
-    static const struct option options[] = {
-        { "config", required_argument, NULL, OPT_CONFIG }, { "data", required_argument, NULL, OPT_DATA },
-        { "listen", required_argument, NULL, OPT_LISTEN }, { "shards", required_argument, NULL, OPT_SHARDS },
-        { "demo", no_argument, NULL, OPT_DEMO },           { "set", required_argument, NULL, OPT_SET },
-        { "version", no_argument, NULL, OPT_VERSION },     { "help", no_argument, NULL, OPT_HELP },
-        { NULL, 0, NULL, 0 },
-    };
-    char why[CONFIG_WHY_MAX];
-    bool data_given = false;
-    int opt;
-    config_defaults(&p->config);
-    /* The file first, whatever the order: flags go before it. */
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == '?') return complain("try `pipitd --help`", NULL) + 1;
-        if (opt == OPT_CONFIG && config_read(&p->config, optarg, why)) return complain(why, NULL) + 1;
-        if (opt == OPT_DEMO) p->config.demo = true;
-    }
-    if (optind < argc) return complain("not an option", argv[optind]) + 1;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        const char *key = NULL, *value = optarg;
-        char *equals;
-        switch (opt) {
-        case OPT_HELP:    fputs(usage_text, stdout); return 1;
-        case OPT_VERSION: printf("pipitd %s\n", PIPIT_VERSION); return 1;
-        case OPT_DATA:    key = "data"; data_given = true; break;
-        case OPT_LISTEN:  key = "listen"; break;
-        case OPT_SHARDS:  key = "shards"; break;
-        case OPT_SET:
-            equals = strchr(optarg, '=');
-            if (!equals) return complain("--set wants KEY=VALUE", optarg) + 1;
-            *equals = '\0';
-            key = optarg;
-            value = equals + 1;
-            break;
-        default:
-            break;
-        }
-        if (key && config_set(&p->config, key, value, why)) return complain(why, NULL) + 1;
-    }
-    if (p->config.demo && !data_given) strcpy(p->config.data, "data/demo");
-    if (p->config.demo && !is_loopback(p->config.listen)) {
-        return complain("--demo listens on loopback only (its passwords are known to all)", p->config.listen) + 1;
-    }
-    return 0;
+    size_t len = strlen(name);
+    if (strncmp(arg, "--", 2) != 0 || strncmp(arg + 2, name, len) != 0) return false;
+    if (arg[2 + len] != '\0' && arg[2 + len] != '=') return false;
+    *value_out = arg[2 + len] ? arg + 2 + len + 1 : NULL;
+    return true;
 }
+
+/* "--name=value", "--name value" or KEY=VALUE behind --set, into a flag. What it names is config_load()'s to judge. */
+static void take_flag(struct program *p, char *name, char *value)
+{
+    char *equals = strchr(name, '=');
+    if (equals && !value) {
+        *equals = '\0';
+        value = equals + 1;
+    }
+    p->flags[p->input.flag_count++] = (struct config_flag){ name, value };
+}
+
+/* Both kinds of complaint are told together: what is no option, and what is wrong with a setting. */
+static void parse_arguments(int argc, char **argv, struct program *p, struct config_problems *problems)
+{
+    static const struct { const char *name; enum action action; } actions[] = {
+        { "check-config", CHECK }, { "print-docs", TELL_DOCS }, { "print-example", TELL_EXAMPLE },
+        { "version", TELL_VERSION }, { "help", TELL_HELP },
+    };
+    enum { ACTIONS = sizeof actions / sizeof actions[0] };
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        char *next = i + 1 < argc ? argv[i + 1] : NULL;
+        size_t a = 0;
+        while (a < ACTIONS && !(is_option(argv[i], actions[a].name, &value) && !value)) a++;
+        if (a < ACTIONS) {
+            p->action = actions[a].action;
+        } else if (is_option(argv[i], "demo", &value) && !value) {
+            p->demo = true;
+        } else if (is_option(argv[i], "config", &value)) {
+            if (!value) value = next, i++;
+            if (!value) config_problem(problems, "--config: FILE is missing");
+            else if (p->input.file) config_problem(problems, "--config: there may be one file, not %.200s too", value);
+            else p->input.file = value;
+        } else if (is_option(argv[i], "set", &value)) {
+            if (!value) value = next, i++;
+            if (!value || !strchr(value, '=')) config_problem(problems, "--set: KEY=VALUE is missing");
+            else take_flag(p, (char *)value, NULL);
+        } else if (strncmp(argv[i], "--", 2) != 0 || !argv[i][2]) {
+            config_problem(problems, "%.200s: not an option; `pipitd --help` lists them", argv[i]);
+        } else if (strchr(argv[i], '=')) {
+            take_flag(p, argv[i] + 2, NULL);
+        } else if (next && strncmp(next, "--", 2) != 0) {
+            take_flag(p, argv[i] + 2, next);
+            i++;
+        } else if (config_find(argv[i] + 2) < 0) {
+            take_flag(p, argv[i] + 2, (char *)"");
+        } else {
+            config_problem(problems, "%s: its value is missing", argv[i]);
+        }
+    }
+}
+
+static int load(struct program *p, struct config *config, struct config_source *sources,
+                struct config_problems *problems)
+{
+    int err = config_load(&p->input, config, sources, problems);
+    if (!p->demo) return err;
+    if (sources[CONFIG_KEY_data].from == CONFIG_FROM_DEFAULT) strcpy(config->data, "data/demo");
+    if (is_loopback(config->listen)) return err;
+    config_problem(problems, "--demo listens on loopback only (its passwords are known to all), not on %s",
+                   config->listen);
+    return ERR_CONFIG;
+}
+
+static int refuse(const struct config_problems *problems)
+{
+    fwrite(problems->text.at ? (const char *)problems->text.at : "", 1, problems->text.len, stderr);
+    if (problems->count > CONFIG_PROBLEMS_MAX) fprintf(stderr, "and %u more\n", problems->count - CONFIG_PROBLEMS_MAX);
+    fprintf(stderr, "pipitd: %u error%s in the settings; nothing was started\n", problems->count,
+            problems->count == 1 ? "" : "s");
+    return 2;
+}
+
+/* ---- running ---- */
 
 static int run(struct program *p)
 {
@@ -145,7 +187,7 @@ static int run(struct program *p)
         fprintf(stderr, "pipitd: cannot start: %s\n", why);
         return err == ERR_CONFIG ? 2 : 1;
     }
-    for (size_t i = 0; p->config.demo && !err && i < sizeof demo_users / sizeof demo_users[0]; i++) {
+    for (size_t i = 0; p->demo && !err && i < sizeof demo_users / sizeof demo_users[0]; i++) {
         err = server_add_user(server, demo_users[i].name, demo_users[i].password);
         snprintf(why, sizeof why, "adding %s: %s", demo_users[i].name, err_text(err));
     }
@@ -155,20 +197,48 @@ static int run(struct program *p)
     return err ? 1 : 0;
 }
 
-int main(int argc, char **argv)
+static int start(struct program *p)
 {
-    static struct program p;
-    char *copy = strdup(argv[0]);
-    snprintf(p.folder, sizeof p.folder, "%s", copy ? dirname(copy) : ".");
-    free(copy);
-    int stop = parse_arguments(argc, argv, &p);
-    if (stop) return stop - 1;
     if (sodium_init() < 0) return complain("libsodium does not start", NULL);
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_descriptor_limit();
-    if (say_start(STDERR_FILENO, (enum say_level)p.config.log_level)) return complain("out of memory", NULL);
-    int code = run(&p);
+    if (say_start(STDERR_FILENO, (enum say_level)p->config.log_level)) return complain("out of memory", NULL);
+    int code = run(p);
     say_stop();
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program p;
+    struct config_problems problems;
+    char *copy = strdup(argv[0]);
+    snprintf(p.folder, sizeof p.folder, "%s", copy ? dirname(copy) : ".");
+    free(copy);
+    config_problems_init(&problems);
+    p.flags = calloc((size_t)argc, sizeof *p.flags);
+    if (!p.flags) return complain("out of memory", NULL);
+    p.input.flags = p.flags;
+    p.input.environment = environ;
+    parse_arguments(argc, argv, &p, &problems);
+
+    int code = 0;
+    switch (p.action) {
+    case TELL_HELP:    fputs(usage_text, stdout); config_print_flags(stdout); break;
+    case TELL_VERSION: printf("pipitd %s\n", PIPIT_VERSION); break;
+    case TELL_DOCS:    config_print_docs(stdout); break;
+    case TELL_EXAMPLE: config_print_example(stdout); break;
+    case CHECK:
+    case RUN:
+        load(&p, &p.config, p.sources, &problems);
+        config_check(&p.input, &p.config, p.sources, &problems);
+        if (problems.count) code = refuse(&problems);
+        else if (p.action == CHECK) config_print_checked(stdout, &p.input, &p.config, p.sources);
+        else code = start(&p);
+        break;
+    }
+    config_problems_fini(&problems);
+    free(p.flags);
     return code;
 }

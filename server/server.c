@@ -12,15 +12,11 @@
 #include "server/admin.h"
 #include "server/chat/chat.h"
 #include "server/net/net.h"
+#include "server/settings.h"
 
 enum {
-    /* Requests waiting for one transaction of the facts thread; more are told "busy". */
-    FACTS_QUEUE_MAX = 4096,
-    JOBS_QUEUE_MAX = 1024,
+    /* job_threads = 0: as many as shards, within these. */
     JOB_THREADS_MIN = 2, JOB_THREADS_MAX = 4,
-    /* One password takes a tenth of a second: sixteen waiting are under two seconds. */
-    HASHING_QUEUE_MAX = 16, HASHING_THREADS = 1,
-    LISTEN_BACKLOG = 4096,
 };
 
 struct server {
@@ -43,6 +39,7 @@ struct server {
     uv_signal_t signals[2];
     uint32_t signals_open;
     uint64_t started_ms;
+    struct settings now;                 /* as the shards have them, or will; not counted */
 };
 
 static struct server *server_of(const struct shard *shard)
@@ -128,7 +125,7 @@ static void main_start(struct shard *shard)
         uv_signal_start(handle, main_on_signal, numbers[i]);
     }
     struct admin_config config = {
-        .dir = server->store.dir, .chat = &server->chat, .address = server->address,
+        .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat, .address = server->address,
         .started_ms = server->started_ms, .shutdown = main_shutdown, .arg = server,
     };
     int err = admin_open(shard, &config, &server->admin);
@@ -170,21 +167,23 @@ static const struct shard_ops main_ops = {
 static int make_workers(struct server *server)
 {
     struct chat_config *chat = &server->chat;
+    const struct config *c = &server->config;
     uint32_t jobs = server->shards < JOB_THREADS_MIN   ? JOB_THREADS_MIN
                     : server->shards > JOB_THREADS_MAX ? JOB_THREADS_MAX
                                                        : server->shards;
-    struct worker_config config = { .name = "facts", .threads = 1, .queue_max = FACTS_QUEUE_MAX, .arg = &server->store,
-                                    .context_open = clerk_open, .context_close = free, .run_all = clerk_run_all };
+    if (c->job_threads) jobs = (uint32_t)c->job_threads;
+    struct worker_config config = { .name = "facts", .threads = 1, .queue_max = (uint32_t)c->facts_queue_max,
+                                    .arg = &server->store, .context_open = clerk_open, .context_close = free, .run_all = clerk_run_all };
     int err = worker_new(&server->house, &config, &chat->facts);
     if (err) return err;
-    config = (struct worker_config){ .name = "job", .threads = jobs, .queue_max = JOBS_QUEUE_MAX,
+    config = (struct worker_config){ .name = "job", .threads = jobs, .queue_max = (uint32_t)c->jobs_queue_max,
                                      .arg = &server->store, .context_open = reader_open,
                                      .context_close = reader_close };
     err = worker_new(&server->house, &config, &chat->jobs);
     if (err) return err;
     config.name = "password";
-    config.threads = HASHING_THREADS;
-    config.queue_max = HASHING_QUEUE_MAX;
+    config.threads = (uint32_t)c->password_threads;
+    config.queue_max = (uint32_t)c->password_queue_max;
     err = worker_new(&server->house, &config, &chat->hashing);
     for (uint16_t i = 0; !err && i < server->shards; i++) {
         char name[16];
@@ -228,23 +227,18 @@ static void name_address(struct server *server)
     else snprintf(server->address, sizeof server->address, "%.*s:%u", host, listen, server->port);
 }
 
-static void set_chat_config(struct server *server, const struct server_options *options)
+static void set_rooms(struct server *server, const struct server_options *options)
 {
     struct chat_config *chat = &server->chat;
     chat->store = &server->store;
-    chat->heartbeat_ms = options->heartbeat_ms ? options->heartbeat_ms : server->config.heartbeat_s * 1000;
-    chat->convs_hot_max = (uint32_t)server->config.conversations_hot_max;
-    chat->pages_max = options->pages_max ? options->pages_max : PAGES_PER_SHARD_MAX;
     chat->name = "pipitd " PIPIT_VERSION;
-    chat->password_cost.ops = options->cheap_passwords ? crypto_pwhash_OPSLIMIT_MIN : crypto_pwhash_OPSLIMIT_INTERACTIVE;
-    chat->password_cost.memory_bytes =
-        options->cheap_passwords ? crypto_pwhash_MEMLIMIT_MIN : (size_t)server->config.password_mib << 20;
+    settings_fill(&server->now, &server->config, &options->test, server->shards);
+    chat->settings = server->now.chat;
     server->net = (struct net_config){
         .events = &chat_conn_events,
         .ws_path = "/v1/ws",
-        .conns_max = (uint32_t)((server->config.connections_max + server->shards - 1) / server->shards),
-        .conns_per_address_max = (uint32_t)server->config.connections_per_address_max,
-        .backlog = LISTEN_BACKLOG,
+        .settings = server->now.net,
+        .backlog = (int)server->config.listen_backlog,
     };
 }
 
@@ -280,9 +274,10 @@ int server_open(const struct server_options *options, struct server **server_out
                                      .segment_bytes = server->config.segment_mib << 20 };
     int err = store_open(options->fs ? options->fs : fsio_posix(), server->config.data, &opening, &server->store, why);
     if (err) goto fail_free;
-    set_chat_config(server, options);
+    set_rooms(server, options);
     char clause[128];
-    err = listener_bind(server->config.listen, server->shards, LISTEN_BACKLOG, server->listeners, &server->port, clause);
+    err = listener_bind(server->config.listen, server->shards, (int)server->config.listen_backlog,
+                        server->listeners, &server->port, clause);
     if (err) {
         snprintf(why, 256, "listen: %s", clause);
         goto fail_store;
@@ -320,7 +315,7 @@ int server_add_user(struct server *server, const char *name, const char *passwor
     if (err) return err;
     err = facts_user_get(store->facts, &user, &row);
     if (err != ERR_NOT_FOUND) return err;             /* 0: there already */
-    err = account_hash_password(password, &server->chat.password_cost, hash);
+    err = account_hash_password(password, &server->now.chat.password_cost, hash);
     if (!err) err = vault_begin(store->vault);
     if (err) return err;
     err = account_make_key(store->vault, &user, server->started_ms);

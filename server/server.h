@@ -13,6 +13,7 @@
 
 #include "proto/proto.h"
 #include "server/config.h"
+#include "server/settings.h"
 #include "server/core/core.h"
 #include "storage/storage.h"
 
@@ -23,9 +24,7 @@ struct server_options {
     const struct fsio *fs;               /* NULL: the real disk */
     const struct clock *clock;           /* NULL: the real one */
     bool handle_signals;                 /* SIGINT and SIGTERM stop it: for the program, not for tests */
-    uint64_t heartbeat_ms;               /* 0: config's seconds */
-    uint32_t pages_max;                  /* 0: the default; see chat.h */
-    bool cheap_passwords;                /* the least Argon2id allows: for tests */
+    struct settings_test test;
     /* Called on main's thread once everything listens. */
     void (*on_ready)(void *arg, struct server *server);
     void *arg;

@@ -31,7 +31,7 @@ server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
 server/net/(wskey|tls)\.c           openssl/.*
-server/config\.c                    ini\.h
+server/config_file\.c               ini\.h
 server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|utf8proc\.h

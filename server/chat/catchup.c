@@ -180,7 +180,7 @@ static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uin
 {
     struct session *s = arg;
     struct chat *chat = s->chat;
-    if (chat->pages_out >= chat->config->pages_max && !take_page_back(chat)) return false;
+    if (chat->pages_out >= chat->settings.pages_max && !take_page_back(chat)) return false;
     struct ask *ask = ask_new(ASK_FETCH, BYTES_NONE);
     if (!ask) return false;
     ask->conv = *conv;
@@ -196,7 +196,7 @@ static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uin
 
 static void page_returned(struct chat *chat)
 {
-    if (chat->pages_out-- < chat->config->pages_max || !chat->behind) return;
+    if (chat->pages_out-- < chat->settings.pages_max || !chat->behind) return;
     chat->page_freed = true;                          /* someone may wait for this place */
     shard_again(chat->shard);
 }

@@ -133,6 +133,7 @@ int chat_open(struct shard *shard, const struct chat_config *config)
     if (!chat) return ERR_NOMEM;
     chat->shard = shard;
     chat->config = config;
+    chat->settings = config->settings;
     chat->log = config->store->log[shard->id];
     chat->retry.fire = chat_on_retry;
     buf_init(&chat->scratch, FRAME_BYTES_MAX);
@@ -140,6 +141,11 @@ int chat_open(struct shard *shard, const struct chat_config *config)
     int err = commit_open(chat);
     if (!err) err = flush_open(chat);
     return err;
+}
+
+void chat_set(struct shard *shard, const struct chat_settings *settings)
+{
+    chat_of(shard)->settings = *settings;
 }
 
 void chat_stop(struct shard *shard)

@@ -15,8 +15,15 @@
 /* Argon2id, as libsodium counts: passes and bytes. */
 struct password_cost { unsigned long long ops; size_t memory_bytes; };
 
-/* Pages being read or in hand, for all sessions of a shard: at 64 KiB each a bound of 16 MiB. */
-enum { PAGES_PER_SHARD_MAX = 256 };
+/* What an operator may change while it runs: each shard has a copy. All bounds are for one shard. */
+struct chat_settings {
+    uint64_t heartbeat_ms;                   /* a session keeps what its WELCOME told */
+    struct password_cost password_cost;      /* of passwords to come */
+    uint32_t pages_max;                      /* pages being read or in hand, 64 KiB each */
+    uint32_t convs_hot_max;                  /* conversations kept in memory */
+    size_t fanout_bytes_max;                 /* frames that fan-out holds because a pipe is full */
+    uint32_t fold_rows_max;                  /* waiting in memory while facts cannot be written */
+};
 
 /* What all shards share: set by server.c before they start, never changed while they run. */
 struct chat_config {
@@ -25,10 +32,7 @@ struct chat_config {
     struct worker *jobs;                     /* reads: facts, keys, log; context is a struct job_reader */
     struct worker *hashing;                  /* passwords */
     struct worker *committer[SHARDS_MAX];    /* one for each shard */
-    uint64_t heartbeat_ms;
-    struct password_cost password_cost;
-    uint32_t pages_max;                      /* PAGES_PER_SHARD_MAX; less in tests that want to reach it */
-    uint32_t convs_hot_max;                  /* per shard: conversations kept in memory */
+    struct chat_settings settings;           /* to begin with */
     const char *name;                        /* "pipitd 0.1.0" */
 };
 
@@ -40,6 +44,7 @@ void reader_close(void *context);
 extern const struct conn_events chat_conn_events;
 
 int chat_open(struct shard *shard, const struct chat_config *config);     /* on its thread */
+void chat_set(struct shard *shard, const struct chat_settings *settings);
 void chat_on_parcel(struct shard *shard, const struct parcel *parcel);
 bool chat_slice(struct shard *shard);
 void chat_turn_end(struct shard *shard);

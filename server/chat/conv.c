@@ -126,7 +126,7 @@ void conv_trim(struct chat *chat, bool all)
     uint32_t steps = all ? UINT32_MAX : 8;
     struct conv *conv, *tmp;
     DL_FOREACH_SAFE(chat->lru, conv, tmp) {
-        if (steps-- == 0 || (!all && HASH_COUNT(chat->convs) <= chat->config->convs_hot_max)) return;
+        if (steps-- == 0 || (!all && HASH_COUNT(chat->convs) <= chat->settings.convs_hot_max)) return;
         if (conv_is_needed(chat, conv)) continue;
         if (conv->dirty_number > chat->evicted_through) chat->evicted_through = conv->dirty_number;
         conv_free(chat, conv);

@@ -60,7 +60,7 @@ static void wait_for_room(struct chat *chat, struct conv *conv, struct delivery 
 {
     struct fan_item *item = calloc(1, sizeof *item);
     assert(item);                                     /* out of memory: a restart catches everyone up */
-    if (d->frame && next_slice == 0 && chat->fanout_bytes + d->frame->len > FANOUT_BYTES_MAX) {
+    if (d->frame && next_slice == 0 && chat->fanout_bytes + d->frame->len > chat->settings.fanout_bytes_max) {
         frame_unref(d->frame);                        /* nobody has seen it yet: only the news */
         d->frame = NULL;
     }
@@ -76,7 +76,7 @@ static void wait_for_room(struct chat *chat, struct conv *conv, struct delivery 
 void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
 {
     struct fan_item *last = conv->fan ? conv->fan->prev : NULL;    /* utlist: the first knows the last */
-    bool crowded = chat->fanout_bytes > FANOUT_BYTES_MAX;
+    bool crowded = chat->fanout_bytes > chat->settings.fanout_bytes_max;
     if (crowded && last && !last->delivery->frame && last->next_slice == 0 &&
         last->delivery->roster == conv->roster) {
         last->delivery->seq = p->record.seq;          /* one piece of news tells of all before it */

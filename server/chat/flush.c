@@ -1,7 +1,7 @@
 /* flush.c - see flush.h.
  *
  * One fold takes in what is committed (chat->fold), at most one other is with the facts thread (chat->flushing). A flush
- * that failed keeps its fold and goes again; meanwhile the first grows to FOLD_ROWS_MAX, then sends are refused. */
+ * that failed keeps its fold and goes again; meanwhile the first grows to chat_settings.fold_rows_max, then sends are refused. */
 #include "server/chat/flush.h"
 
 #include <stdlib.h>

@@ -21,6 +21,7 @@ struct http_task {
     struct chat *chat;
     struct conn *conn;                /* NULL once the peer has gone: the work goes on */
     struct account_request request;
+    struct password_cost cost;        /* a copy: settings may change meanwhile */
     char password_hash[PASSWORD_HASH_MAX];
     uint8_t invite_hash[SECRET_HASH_BYTES];
     struct device_row device;
@@ -121,7 +122,7 @@ static void task_end(struct http_task *t, int err, const char *why)
 static int dummy_verify(const struct http_task *t)
 {
     char hash[PASSWORD_HASH_MAX];
-    (void)account_hash_password(t->request.password, &t->chat->config->password_cost, hash);
+    (void)account_hash_password(t->request.password, &t->cost, hash);
     return ERR_AUTH;
 }
 
@@ -143,7 +144,7 @@ static int check_invite(struct http_task *t, struct facts *facts)
     if (err) return err;                              /* before the name: who has no invite learns no names */
     err = facts_user_get(facts, &t->request.user, &row);
     if (err != ERR_NOT_FOUND) return err ? err : ERR_EXISTS;
-    return account_hash_password(t->request.password, &t->chat->config->password_cost, t->password_hash);
+    return account_hash_password(t->request.password, &t->cost, t->password_hash);
 }
 
 static void hash_run(struct work *work, void *context)
@@ -213,6 +214,7 @@ static void start_task(struct chat *chat, struct conn *conn, const struct http_r
     t->is_login = is_login;
     t->chat = chat;
     t->conn = conn;
+    t->cost = chat->settings.password_cost;
     t->now_ms = chat->shard->wall_ms;
     t->hash.run = hash_run;
     t->hash.done = hash_done;

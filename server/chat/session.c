@@ -256,7 +256,7 @@ static void session_heartbeat(struct timeout *t)
 {
     struct session *s = (struct session *)((char *)t - offsetof(struct session, heartbeat));
     struct chat *chat = s->chat;
-    uint64_t interval = chat->config->heartbeat_ms;
+    uint64_t interval = s->heartbeat_ms;
     size_t waiting = conn_waiting_bytes(s->conn);
     /* The kernel had no room for these and has some now: the peer reads, if slowly. */
     if (s->waiting_bytes && waiting != s->waiting_bytes) s->moved_ms = chat->shard->now_ms;
@@ -278,7 +278,7 @@ static void session_welcome(struct session *s, const struct device_row *row)
     struct msg m = { .type = MSG_WELCOME, .has_ref = s->has_ref, .ref = s->ref };
     struct msg_welcome *w = &m.u.welcome;
     w->now_ms = chat->shard->wall_ms;
-    w->heartbeat_ms = chat->config->heartbeat_ms;
+    w->heartbeat_ms = s->heartbeat_ms;
     memcpy(w->generation, chat->config->store->node.generation, sizeof w->generation);
     w->client_seq_max = s->client_seq_max;
     w->list_version = row->list_version;
@@ -323,7 +323,7 @@ static int session_open(struct session *s, const struct device_row *row)
     s->user = user;
     DL_APPEND2(user->sessions, s, user_prev, user_next);
     STAT_ADD(&chat->shard->stats, sessions, 1);
-    wheel_set(&chat->shard->wheel, &s->heartbeat, chat->config->heartbeat_ms);
+    wheel_set(&chat->shard->wheel, &s->heartbeat, s->heartbeat_ms);
     conn_resume(s->conn);
     session_welcome(s, row);
     /* Registered first, then the scan: what is committed in between comes live or is left to the scan. */
@@ -362,7 +362,8 @@ void session_hello(struct chat *chat, struct conn *conn, const struct msg *msg)
         return;
     }
     *s = (struct session){ .owner_kind = OWNER_SESSION, .state = SESSION_HELLO, .chat = chat, .conn = conn,
-                           .user_id = m->user, .device = m->device, .has_ref = msg->has_ref, .ref = msg->ref };
+                           .user_id = m->user, .device = m->device, .has_ref = msg->has_ref, .ref = msg->ref,
+                           .heartbeat_ms = chat->settings.heartbeat_ms };
     s->heartbeat.fire = session_heartbeat;
     s->number = ++chat->session_numbers;
     conn_set_owner(conn, s);
@@ -421,7 +422,7 @@ static void session_part(struct session *s)
     struct chat *chat = s->chat;
     struct parting *p = calloc(1, sizeof *p);
     if (!p) return;                               /* it costs only repeats: cursor news are told again */
-    uint64_t slack = LIVE_SLACK_HEARTBEATS * chat->config->heartbeat_ms;
+    uint64_t slack = LIVE_SLACK_HEARTBEATS * s->heartbeat_ms;
     uint64_t silent = chat->shard->now_ms - conn_heard_ms(s->conn);
     uint64_t live = chat->shard->wall_ms;
     struct behind_view view;

@@ -66,6 +66,7 @@ struct session {
     uint64_t live_ms;              /* wall: cursor news from here on are told in the sync */
     uint64_t since_ms;
     struct scan *scan;             /* the slice being read */
+    uint64_t heartbeat_ms;         /* as its WELCOME tells, whatever is set later */
     struct timeout heartbeat;
     struct session *prev, *next;                       /* chat->sessions */
     struct session *user_prev, *user_next;             /* user->sessions */

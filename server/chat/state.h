@@ -13,13 +13,9 @@
 #include "server/chat/session.h"
 
 enum {
-    /* Frames that fan-out holds because a pipe is full. Above it members fall behind instead. */
-    FANOUT_BYTES_MAX = 8 * 1024 * 1024,
     FANOUT_PARCELS_PER_TURN = 2048,
     RECEIPT_PARCELS_PER_TURN = 2048,
     FLUSH_EVERY_MS = 1000,
-    /* Rows waiting in memory while facts cannot be written; above it sends are refused until there is room. */
-    FOLD_ROWS_MAX = 200 * 1000,
     /* What a worker's full queue or a full disk refused is tried again after this. */
     RETRY_MS = 100,
     STORAGE_RETRY_MS = 1000,
@@ -28,6 +24,7 @@ enum {
 struct chat {
     struct shard *shard;
     const struct chat_config *config;
+    struct chat_settings settings;
     struct buf scratch;               /* encoding one frame */
     bool stopping;
     struct timeout retry;             /* anything that was refused "not now" is looked at again */

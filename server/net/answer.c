@@ -62,7 +62,7 @@ void conn_respond(struct conn *c, int status, const char *headers, const char *c
         conn_close(c, 0);
         return;
     }
-    wheel_set(&c->net->shard->wheel, &c->timer, CONN_KEEPALIVE_MS);
+    wheel_set(&c->net->shard->wheel, &c->timer, c->net->config.settings.keepalive_ms);
     conn_mark_dirty(c);
 }
 
@@ -99,7 +99,7 @@ static void answer_upgrade(struct conn *c, const struct http_head *head)
     } else {
         conn_enter(c, CONN_WS);
         /* Its first message must come in time; later ones are the owner's to wait for. */
-        wheel_set(&c->net->shard->wheel, &c->timer, CONN_HTTP_MS);
+        wheel_set(&c->net->shard->wheel, &c->timer, c->net->config.settings.request_ms);
         conn_mark_dirty(c);
     }
 }
@@ -150,7 +150,7 @@ size_t answer_feed(struct conn *c, struct bytes in)
         conn_fail(c, ERR_NOMEM);
         return in.len;
     }
-    if (http_is_idle(c->http)) wheel_set(&c->net->shard->wheel, &c->timer, CONN_HTTP_MS);
+    if (http_is_idle(c->http)) wheel_set(&c->net->shard->wheel, &c->timer, c->net->config.settings.request_ms);
     enum http_step step;
     size_t used = http_feed(c->http, in, &step);
     switch (step) {

@@ -6,7 +6,7 @@
  *
  * The end has one path. Whoever wants it calls conn_close() or conn_fail(), which only enter CLOSING; the turn's flush
  * writes what is queued, sends our FIN, and reads until the peer's (closing a socket with bytes unread makes the kernel
- * reset it, and the peer may lose our last words), for CONN_LINGER_MS at most. Then the handle is closed, and its
+ * reset it, and the peer may lose our last words), for net_settings.linger_ms at most. Then the handle is closed, and its
  * callback tells on_closed and frees. Nothing but that callback frees, so any function here may hold a conn. */
 #include <assert.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static void conn_end(struct conn *c, int err)
     }
     conn_enter(c, CONN_CLOSING);
     c->err = (int16_t)err;
-    wheel_set(conn_wheel(c), &c->timer, CONN_LINGER_MS);
+    wheel_set(conn_wheel(c), &c->timer, c->net->config.settings.linger_ms);
     conn_mark_dirty(c);
 }
 

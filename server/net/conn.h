@@ -3,8 +3,8 @@
  *   HTTP ──upgrade──> WS ──> CLOSING        HTTP ──> CLOSING
  *   HTTP      requests one after the other (keep-alive); each is answered before the next is looked at
  *   WS        messages in, frames out; control frames are answered here. The first message must come within
- *             CONN_HTTP_MS; later silence is the owner's to judge (conn_heard_ms)
- *   CLOSING   what is queued is still written, for CONN_LINGER_MS; what comes is thrown away; closing twice is harmless
+ *             net_settings.request_ms; later silence is the owner's to judge (conn_heard_ms)
+ *   CLOSING   what is queued is still written, for net_settings.linger_ms; what comes is thrown away; closing twice is harmless
  *
  * A conn is movable: plain heap, no libuv handle inside (that is struct sock, which stays with its loop), so that
  * handoff.h can give it whole to the shard of its user. Memory is freed after events->on_closed returned.
@@ -26,9 +26,6 @@ enum {
     CONN_OUT_HIGH = 256 * 1024,       /* bytes queued above which reading stops: one window */
     CONN_OUT_FRAMES_MAX = 1024,       /* frames queued above which the peer is closed as SLOW; the owner holds
                                        * back long before (windows, pages, requests in flight) */
-    CONN_LINGER_MS = 5000,            /* a closing connection gets this long to take its last bytes */
-    CONN_HTTP_MS = 20000,             /* a request must be whole within this time: a phone on 2G, not a slowloris */
-    CONN_KEEPALIVE_MS = 30000,        /* a kept connection without a request: browsers come back within seconds */
     CONN_IOV_MAX = 64,                /* frames in one writev */
 };
 

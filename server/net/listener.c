@@ -120,9 +120,9 @@ static void listener_accept(struct net *net)
         return;
     }
     sock_peer(s, c->peer, &loopback);
-    c->limited = !loopback && net->config.conns_per_address_max > 0;
-    bool full = net->conns_count >= net->config.conns_max || is_last_fd(net, s);
-    bool crowd = c->limited && addr_count(net, c->peer) >= net->config.conns_per_address_max;
+    c->limited = !loopback && net->config.settings.conns_per_address_max > 0;
+    bool full = net->conns_count >= net->config.settings.conns_max || is_last_fd(net, s);
+    bool crowd = c->limited && addr_count(net, c->peer) >= net->config.settings.conns_per_address_max;
     if (!full && !crowd && c->limited && addr_add(net, c) != 0) full = true;
     STAT_ADD(&shard->stats, conns_accepted, !full && !crowd);
     STAT_ADD(&shard->stats, conns_refused, full || crowd);
@@ -138,7 +138,7 @@ static void listener_accept(struct net *net)
     } else if (full) {
         answer_refusal(c, 503, "too many connections");
     } else {
-        wheel_set(&shard->wheel, &c->timer, CONN_HTTP_MS);
+        wheel_set(&shard->wheel, &c->timer, net->config.settings.request_ms);
     }
 }
 

@@ -35,6 +35,11 @@ fail:
     return err;
 }
 
+void net_set(struct shard *shard, const struct net_settings *settings)
+{
+    shard->net->config.settings = *settings;
+}
+
 void net_flush(struct shard *shard)
 {
     struct net *net = shard->net;

@@ -7,12 +7,20 @@
 #include "server/net/conn.h"
 #include "server/net/handoff.h"
 
-struct net_config {
-    const struct conn_events *events;
-    const char *ws_path;              /* "/v1/ws" */
+/* What an operator may change while it runs: each shard has a copy. */
+struct net_settings {
     uint32_t conns_max;               /* per shard; above it, or with the process's last 64 descriptors left, a
                                        * connection is answered 503 and closed */
     uint32_t conns_per_address_max;   /* per shard and address: 429; 0: no limit. Loopback is not counted */
+    uint32_t request_ms;              /* a request, and the first WebSocket message, must be whole within this time */
+    uint32_t keepalive_ms;            /* a kept connection without a request */
+    uint32_t linger_ms;               /* a closing connection gets this long to take its last bytes */
+};
+
+struct net_config {
+    const struct conn_events *events;
+    const char *ws_path;              /* "/v1/ws" */
+    struct net_settings settings;     /* to begin with */
     int backlog;                      /* of each shard's listening socket; 1.. */
 };
 
@@ -24,6 +32,8 @@ int listener_bind(const char *address, uint16_t shards, int backlog, int *fds_ou
 
 /* This shard's net, on its thread (ops.on_start): takes over listening socket `fd` (-1: none). */
 int net_open(struct shard *shard, const struct net_config *config, int fd);
+/* From here on, for what begins then: times that run already go on. */
+void net_set(struct shard *shard, const struct net_settings *settings);
 /* ops.flush: one writev for each connection that became dirty in this turn; also retries waiting hand-offs. */
 void net_flush(struct shard *shard);
 /* Stop listening, close every connection with ERR_GOING (sessions have said GOODBYE before). */

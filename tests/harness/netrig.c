@@ -201,8 +201,10 @@ struct netrig *netrig_up(const struct netrig_options *options)
     if (!rig) fail("out of memory");
     uint16_t shards = options->shards ? options->shards : 1;
     rig->config = (struct net_config){
-        .events = &events, .ws_path = "/v1/ws", .conns_max = options->conns_max ? options->conns_max : CONNS_MANY,
-        .conns_per_address_max = options->conns_per_address_max, .backlog = BACKLOG,
+        .events = &events, .ws_path = "/v1/ws", .backlog = BACKLOG,
+        .settings = { .conns_max = options->conns_max ? options->conns_max : CONNS_MANY,
+                      .conns_per_address_max = options->conns_per_address_max, .request_ms = NETRIG_REQUEST_MS,
+                      .keepalive_ms = NETRIG_KEEPALIVE_MS, .linger_ms = NETRIG_LINGER_MS },
     };
     rig->hand = options->hand;
     pthread_mutex_init(&rig->mutex, NULL);

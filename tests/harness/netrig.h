@@ -23,6 +23,8 @@
 #include "server/core/core.h"
 #include "server/net/net.h"
 
+enum { NETRIG_REQUEST_MS = 20000, NETRIG_KEEPALIVE_MS = 30000, NETRIG_LINGER_MS = 5000 };   /* its net_settings */
+
 struct netrig;
 
 struct netrig_options {

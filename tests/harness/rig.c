@@ -93,9 +93,8 @@ static int open_server(struct rig *rig, char why[static 256])
         .config = &rig->config,
         .fs = rig->disk ? disk_fs(rig->disk) : NULL,
         .clock = rig->options.hand ? &rig->options.hand->clock : NULL,
-        .heartbeat_ms = rig->options.heartbeat_ms,
-        .pages_max = rig->options.pages_max,
-        .cheap_passwords = true,
+        .test = { .heartbeat_ms = rig->options.heartbeat_ms, .pages_max = rig->options.pages_max,
+                  .cheap_passwords = true },
         .on_ready = on_ready,
         .arg = rig,
     };

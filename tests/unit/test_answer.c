@@ -229,7 +229,7 @@ static void a_request_must_be_whole_in_time(void **state)
     struct peer *p = peer_dial(netrig_port(rig));
     peer_puts(p, "GET /echo HTTP/1.1\r\nHo");
     netrig_await(rig, "bytes_in", 22);
-    netrig_turn_clock(rig, CONN_HTTP_MS - 1);
+    netrig_turn_clock(rig, NETRIG_REQUEST_MS - 1);
     peer_puts(p, "s");
     netrig_await(rig, "bytes_in", 23);
     assert_int_equal(netrig_closed_count(rig), 0);
@@ -245,7 +245,7 @@ static void a_connection_that_says_nothing_is_closed(void **state)
     struct netrig *rig = *state;
     struct peer *p = peer_dial(netrig_port(rig));
     netrig_await(rig, "conns_accepted", 1);
-    netrig_turn_clock(rig, CONN_HTTP_MS + WHEEL_TICK_MS);
+    netrig_turn_clock(rig, NETRIG_REQUEST_MS + WHEEL_TICK_MS);
     assert_true(peer_ended(p));
     peer_free(p);
     assert_int_equal(netrig_closed(rig), ERR_IDLE);
@@ -258,7 +258,7 @@ static void a_kept_connection_is_closed_when_it_is_not_used(void **state)
     for (int i = 0; i < 3; i++) {
         peer_puts(p, GET("/echo"));
         assert_int_equal(peer_answer(p), 200);
-        netrig_turn_clock(rig, CONN_KEEPALIVE_MS - WHEEL_TICK_MS);
+        netrig_turn_clock(rig, NETRIG_KEEPALIVE_MS - WHEEL_TICK_MS);
     }
     netrig_turn_clock(rig, 3 * WHEEL_TICK_MS);
     assert_true(peer_ended(p));
@@ -272,7 +272,7 @@ static void an_answer_may_take_longer_than_a_request(void **state)
     struct peer *p = peer_dial(netrig_port(rig));
     peer_puts(p, GET("/later"));
     netrig_await(rig, "bytes_in", strlen(GET("/later")));
-    netrig_turn_clock(rig, 10 * CONN_HTTP_MS);
+    netrig_turn_clock(rig, 10 * NETRIG_REQUEST_MS);
     netrig_answer(rig);
     assert_int_equal(peer_answer(p), 200);
     peer_free(p);

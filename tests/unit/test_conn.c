@@ -419,10 +419,10 @@ static void the_first_message_must_come_in_time_and_then_there_is_none(void **st
     struct peer *spoke = peer_open(netrig_port(rig));
     peer_say(spoke, "hello");
     peer_expect(spoke, "hello");
-    netrig_turn_clock(rig, CONN_HTTP_MS + WHEEL_TICK_MS);
+    netrig_turn_clock(rig, NETRIG_REQUEST_MS + WHEEL_TICK_MS);
     assert_int_equal(peer_expect_close(silent), err_close_code(ERR_IDLE));
     assert_int_equal(netrig_closed(rig), ERR_IDLE);
-    netrig_turn_clock(rig, 100 * CONN_HTTP_MS);
+    netrig_turn_clock(rig, 100 * NETRIG_REQUEST_MS);
     peer_say(spoke, "still here");
     peer_expect(spoke, "still here");
     peer_free(silent);
@@ -443,7 +443,7 @@ static void a_closing_connection_is_given_up_after_the_linger(void **state)
     for (int i = 0; i < 197; i++) assert_true(peer_next(p));
     netrig_await(rig, "frames_in", 2);
     assert_int_equal(netrig_closed_count(rig), 0);
-    netrig_turn_clock(rig, CONN_LINGER_MS + WHEEL_TICK_MS);
+    netrig_turn_clock(rig, NETRIG_LINGER_MS + WHEEL_TICK_MS);
     assert_int_equal(netrig_closed(rig), ERR_REPLACED);
     buf_fini(&b);
     peer_free(p);

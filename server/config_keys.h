@@ -1,0 +1,88 @@
+/* config_keys.h - every setting of the server, once.
+ *
+ * From this list come the fields of struct config, what is read from a file, the environment and flags, --help, what
+ * --check-config prints, docs/configuration.md and docs/pipitd.conf. Adding a setting is adding a row here, and using
+ * the field; `make docs` writes the two pages anew.
+ *
+ *   GROUP(title)                                             the rows below it stand under this heading
+ *   TEXT(name, default, bytes_min, bytes_max, form, takes, why)    form: what is written, in a few words
+ *   NUMBER(name, default, min, max, unit, takes, why)              a whole number
+ *   CHOICE(name, default, words, takes, why)                       words: "a|b|c", the value is the number of the word
+ *
+ * takes: RELOAD (a SIGHUP takes it) or RESTART. `why` is one sentence, or a few: what it is for and what follows from
+ * changing it. A name may not be the end of a PIPIT_ variable that means something else to the clients or the tests
+ * (config.c has the list); PIPIT_DATA means the same to pipitctl. Limits that clients are written against are not
+ * settings (proto/limits.h), nor are those whose only right value follows from others. */
+#ifndef PIPIT_SERVER_CONFIG_KEYS_H
+#define PIPIT_SERVER_CONFIG_KEYS_H
+
+#define CONFIG_LIST(GROUP, TEXT, NUMBER, CHOICE)                                                                       \
+    GROUP("Where it listens")                                                                                          \
+    TEXT(listen, "127.0.0.1:8700", 1, 511, "ADDRESS:PORT", RESTART,                                                    \
+         "Where clients connect. Port 0 takes a free one, which the ready line tells; an IPv6 address is written "     \
+         "[ADDRESS]:PORT; without an address it is every one of this machine.")                                        \
+    NUMBER(listen_backlog, 4096, 1, 65535, "connections", RESTART,                                                     \
+           "Connections that the kernel keeps for a shard until it gets to them. After a restart everybody comes back "\
+           "at once. The kernel cuts it to net.core.somaxconn.")                                                       \
+    GROUP("Where it keeps things")                                                                                     \
+    TEXT(data, "data", 1, 511, "folder", RESTART,                                                                      \
+         "The folder of everything that is kept; made when it is not there. One server at a time has it.")             \
+    NUMBER(segment_mib, 64, 1, 1024, "MiB", RESTART,                                                                   \
+           "Size at which a file of the log is closed and the next begun. Small ones make more files, large ones more "\
+           "to do at once when one is rewritten.")                                                                     \
+    GROUP("Threads")                                                                                                   \
+    NUMBER(shards, 0, 0, 255, "threads; 0: one for each core", RESTART,                                                \
+           "Threads that serve, each with its own connections, users and conversations. It may change at any start.")  \
+    NUMBER(job_threads, 0, 0, 64, "threads; 0: as many as shards, but 2 to 4", RESTART,                                \
+           "Threads that read from disk for those who catch up or look back. More of them help where a read takes "    \
+           "long, as on a network volume.")                                                                            \
+    GROUP("Connections")                                                                                               \
+    NUMBER(connections_max, 100000, 1, 10000000, "connections", RELOAD,                                                \
+           "Connections of all shards together; who comes after is told 503. The process needs as many descriptors: "  \
+           "LimitNOFILE= of systemd, or ulimit -n.")                                                                   \
+    NUMBER(connections_per_address_max, 1000, 0, 10000000, "connections; 0: no limit", RELOAD,                         \
+           "Connections of one address to one shard, so that one machine cannot take them all; above it 429. Behind a "\
+           "proxy all come from one address: 0 there. Loopback is not counted.")                                       \
+    NUMBER(heartbeat_s, 30, 1, 3600, "seconds", RELOAD,                                                                \
+           "A client says something at least this often, or is asked; after two such times of silence its connection " \
+           "is closed. Shorter finds dead links sooner and costs batteries. Sessions keep what they were told.")       \
+    NUMBER(http_request_s, 20, 1, 3600, "seconds", RELOAD,                                                             \
+           "A request, and the first frame of a WebSocket, must be whole within this time: enough for a phone on 2G, " \
+           "not for who sends a byte a minute to hold the connection.")                                                \
+    NUMBER(http_keepalive_s, 30, 1, 3600, "seconds", RELOAD,                                                           \
+           "How long an HTTP connection without a request is kept for the next one.")                                  \
+    NUMBER(close_linger_s, 5, 1, 600, "seconds", RELOAD,                                                               \
+           "How long a connection that is being closed may take for its last bytes: who is slow still learns why.")    \
+    GROUP("Memory")                                                                                                    \
+    NUMBER(conversations_hot_max, 20000, 16, 10000000, "conversations", RELOAD,                                        \
+           "Conversations that a shard keeps in memory; another one is read from disk when it is needed, about a "     \
+           "millisecond.")                                                                                             \
+    NUMBER(catchup_pages_max, 256, 1, 65536, "pages of 64 KiB", RELOAD,                                                \
+           "Pages of messages that a shard has in memory for all who catch up at once; the others wait their turn.")   \
+    NUMBER(fanout_mib, 8, 1, 4096, "MiB", RELOAD,                                                                      \
+           "Messages that a shard keeps in memory until they have been passed to their receivers; more is read "       \
+           "from the log.")                                                                                            \
+    NUMBER(fold_rows_max, 200000, 1000, 10000000, "rows", RELOAD,                                                      \
+           "Changes that a shard holds while they cannot be written to the database, as when the disk is full; then "  \
+           "sends are refused until there is room.")                                                                   \
+    GROUP("Queues")                                                                                                    \
+    NUMBER(facts_queue_max, 4096, 16, 65536, "requests", RESTART,                                                      \
+           "Requests that wait for the thread that writes the database; one more is told to try again.")               \
+    NUMBER(jobs_queue_max, 1024, 16, 65536, "reads", RESTART,                                                          \
+           "Reads that wait for a job thread; what is more waits at its conversation.")                                \
+    GROUP("Passwords")                                                                                                 \
+    NUMBER(password_mib, 64, 1, 4096, "MiB", RELOAD,                                                                   \
+           "Memory that checking one new password takes (Argon2id): what makes guessing from a stolen database dear. " \
+           "Old passwords keep the cost they were made with.")                                                         \
+    NUMBER(password_passes, 2, 1, 100, "passes", RELOAD,                                                               \
+           "How often Argon2id goes over that memory: time instead of memory, for a machine that has little.")         \
+    NUMBER(password_threads, 1, 1, 64, "threads", RESTART,                                                             \
+           "Passwords checked at the same time; each one takes password_mib and a core.")                              \
+    NUMBER(password_queue_max, 16, 1, 1024, "log-ins", RESTART,                                                        \
+           "Log-ins and registrations that wait for their password to be checked, a tenth of a second each; one more " \
+           "is told to come back later.")                                                                              \
+    GROUP("Log lines")                                                                                                 \
+    CHOICE(log_level, SAY_INFO, "error|warn|info|debug", RELOAD,                                                       \
+           "The least important lines that are written.")
+
+#endif

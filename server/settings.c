@@ -1,0 +1,57 @@
+/* settings.c - see settings.h. */
+#include "server/settings.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards)
+{
+    s->chat = (struct chat_settings){
+        .heartbeat_ms = test->heartbeat_ms ? test->heartbeat_ms : config->heartbeat_s * 1000,
+        .password_cost = { .ops = config->password_passes, .memory_bytes = (size_t)config->password_mib << 20 },
+        .pages_max = test->pages_max ? test->pages_max : (uint32_t)config->catchup_pages_max,
+        .convs_hot_max = (uint32_t)config->conversations_hot_max,
+        .fanout_bytes_max = (size_t)config->fanout_mib << 20,
+        .fold_rows_max = (uint32_t)config->fold_rows_max,
+    };
+    if (test->cheap_passwords) {
+        s->chat.password_cost = (struct password_cost){ crypto_pwhash_OPSLIMIT_MIN, crypto_pwhash_MEMLIMIT_MIN };
+    }
+    s->net = (struct net_settings){
+        .conns_max = (uint32_t)((config->connections_max + shards - 1) / shards),
+        .conns_per_address_max = (uint32_t)config->connections_per_address_max,
+        .request_ms = (uint32_t)config->http_request_s * 1000,
+        .keepalive_ms = (uint32_t)config->http_keepalive_s * 1000,
+        .linger_ms = (uint32_t)config->close_linger_s * 1000,
+    };
+}
+
+struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards)
+{
+    struct settings *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    settings_fill(s, config, test, shards);
+    atomic_init(&s->refs, 1);
+    return s;
+}
+
+void settings_unref(struct settings *s)
+{
+    if (s && atomic_fetch_sub(&s->refs, 1) == 1) free(s);
+}
+
+static void take(struct shard *shard, void *arg)
+{
+    struct settings *s = arg;
+    chat_set(shard, &s->chat);
+    net_set(shard, &s->net);
+    settings_unref(s);
+}
+
+bool settings_send(struct settings *s, struct house *house, uint16_t to)
+{
+    atomic_fetch_add(&s->refs, 1);
+    if (house_call(house, to, take, s)) return true;
+    settings_unref(s);
+    return false;
+}
