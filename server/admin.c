@@ -1,9 +1,11 @@
-/* admin.c - see admin.h: the socket, its clients, their lines. What a line asks is in admin_tasks.c.
+/* admin.c - see admin.h: the socket, its clients, their lines. What a line asks is in admin_*.c.
  *
  * A client sends one line, gets one line, and may send the next: whole lines that came early wait in its buffer. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -140,6 +142,18 @@ static void client_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     client_serve(c);
 }
 
+/* Who connected, for the audit: what the kernel noted then. */
+static bool learn_peer(struct client *c)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&c->pipe, &fd) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len)) return false;
+    c->uid = peer.uid;
+    c->pid = peer.pid;
+    return true;
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct admin *admin = listener->data;
@@ -154,8 +168,12 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     admin->client_count++;
     DL_APPEND(admin->clients, c);
-    if (uv_accept(listener, (uv_stream_t *)&c->pipe) || admin->client_count > ADMIN_CLIENTS_MAX ||
-        uv_read_start((uv_stream_t *)&c->pipe, client_on_alloc, client_on_read)) {
+    if (uv_accept(listener, (uv_stream_t *)&c->pipe) || !learn_peer(c)) {
+        client_close(c);
+    } else if (admin->client_count > ADMIN_CLIENTS_MAX) {
+        client_refuse(c, ERR_BUSY, "too many clients of the admin socket at once");
+        client_close(c);
+    } else if (uv_read_start((uv_stream_t *)&c->pipe, client_on_alloc, client_on_read)) {
         client_close(c);
     }
 }
@@ -179,13 +197,16 @@ int admin_open(struct shard *main_shard, const struct admin_config *config, stru
         free(admin);
         return ERR_TOO_BIG;
     }
-    if (uv_pipe_init(&main_shard->loop, &admin->listener, 0)) {
+    int err = audit_new(config->chat->store->fs, config->dir, &admin->audit);
+    if (!err && uv_pipe_init(&main_shard->loop, &admin->listener, 0)) err = ERR_IO;
+    if (err) {
+        audit_free(admin->audit);
         free(admin);
-        return ERR_IO;
+        return err;
     }
     unlink(admin->path);                 /* of a server that was killed: we hold the folder's lock */
     *admin_out = admin;
-    if (uv_pipe_bind(&admin->listener, admin->path) == 0 &&
+    if (uv_pipe_bind(&admin->listener, admin->path) == 0 && chmod(admin->path, 0600) == 0 &&
         uv_listen((uv_stream_t *)&admin->listener, ADMIN_CLIENTS_MAX, on_connection) == 0) {
         return 0;
     }
@@ -210,5 +231,6 @@ bool admin_is_closed(const struct admin *admin)
 
 void admin_free(struct admin *admin)
 {
+    audit_free(admin->audit);
     free(admin);
 }

@@ -1,69 +1,59 @@
-/* admin_tasks.c - what the owner of a server can ask of it, request by request.
+/* admin_tasks.c - the list of requests, and what every task goes through.
  *
- * What takes time goes where everyone's does: passwords to the hashing thread, reads to a job, rows to the clerk. A task
- * holds its client until its answer is written; the work goes on when the client has gone. */
+ *   line ── parse, check members and names ── start ──┬─ task_read ── job thread ─────────────────── answer
+ *                                                     └─ task_hash ── task_write ── facts thread ─── answer
+ *
+ * What takes time goes where everyone's does: passwords to the hashing thread, reads to a job, rows to the clerk.
+ *
+ * Every act leaves a line in the audit log (audit.h). It is written on the facts thread when the act's rows are, and
+ * before they are committed: no line, no act. What a failed commit then took back has its line corrected; of what a crash
+ * between the two took back, it goes on to say OK. */
+#include <ctype.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/admin_impl.h"
 
-enum {
-    ADMIN_NAMES_MAX = 10000,             /* users in one request: one transaction */
-    ADMIN_LIST_ROWS = 500,
-    INVITE_GROUPS = 4, INVITE_GROUP = 5, /* 20 characters of 31: 99 bits */
-    INVITE_DAYS = 7,
-};
+enum { ADMIN_NAMES_MAX = 10000 };        /* users in one request: one transaction */
 
-struct task {
-    struct work work;                    /* hashing, or a job */
-    struct clerk_work clerk;
-    struct admin *admin;
-    struct client *client;               /* held: freed by the task when the client went away meanwhile */
-    char password_hash[PASSWORD_HASH_MAX];
-    char *password;
-    struct password_cost cost;           /* a copy: settings may change meanwhile */
-    uint64_t now_ms;
-    size_t name_count;
-    struct user_id *names;
-    struct device_row *devices;          /* device-add */
-    uint8_t (*tokens)[TOKEN_BYTES];
-    size_t failed_at;                    /* the name that made the transaction fail */
-    uint8_t invite_hash[SECRET_HASH_BYTES];
-    uint32_t invite_uses;
-    uint64_t invite_expires_ms;
-    struct user_id after;
-    bool has_after;
-    struct user_row *rows;               /* user-list */
-    size_t row_count;
-    uint64_t users, conversations, device_total;
-    json_t *answer;
-};
+int task_why(struct task *t, int err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->why, sizeof t->why, format, args);
+    va_end(args);
+    return err;
+}
 
-/* -- tasks ----------------------------------------------------------------------------------------------------------- */
+void task_detail(struct task *t, const char *format, ...)
+{
+    va_list args;
+    size_t len = strlen(t->act.detail);
+    va_start(args, format);
+    vsnprintf(t->act.detail + len, sizeof t->act.detail - len, format, args);
+    va_end(args);
+}
 
 static void task_free(struct task *t)
 {
-    if (t->password) sodium_memzero(t->password, strlen(t->password));
-    free(t->password);
-    free(t->names);
-    free(t->devices);
-    free(t->tokens);
-    free(t->rows);
+    if (t->request->fini) t->request->fini(t);
+    free(t->whom);
     json_decref(t->answer);
     free(t);
 }
 
-static void task_end(struct task *t, int err)
+void task_end(struct task *t, int err)
 {
     struct client *c = t->client;
-    char text[160];
+    if (t->request->is_act) {
+        t->act.outcome = err;
+        audit_say(&t->act);
+    }
     if (err) {
-        const char *name = t->failed_at < t->name_count ? t->names[t->failed_at].v : NULL;
-        if (name) snprintf(text, sizeof text, "%s: %s", name, err_text(err));
-        client_refuse(c, err, name ? text : NULL);
+        client_refuse(c, err, t->why[0] ? t->why : NULL);
     } else {
         client_answer(c, t->answer);
         t->answer = NULL;
@@ -72,327 +62,240 @@ static void task_end(struct task *t, int err)
     client_done(c);
 }
 
-static struct task *task_of_clerk(struct clerk_work *w)
-{
-    return (struct task *)((char *)w - offsetof(struct task, clerk));
-}
+/* -- steps ----------------------------------------------------------------------------------------------------------- */
 
-static void clerk_done(struct shard *shard, struct work *work)
+static void work_back(struct shard *shard, struct work *work)
 {
+    struct task *t = (struct task *)work;
     (void)shard;
-    task_end(task_of_clerk((struct clerk_work *)work), work->err);
+    if (work->err || !t->back) task_end(t, work->err);
+    else t->back(t);
 }
 
-static void task_to_clerk(struct task *t)
+static int task_submit(struct task *t, struct worker *worker, void (*run)(struct work *work, void *context),
+                       void (*back)(struct task *t))
 {
-    t->clerk.work.done = clerk_done;
-    if (!worker_submit(t->admin->config.chat->facts, t->admin->shard, &t->clerk.work)) task_end(t, ERR_BUSY);
+    t->work.run = run;
+    t->work.done = work_back;
+    t->back = back;
+    return worker_submit(worker, t->admin->shard, &t->work) ? 0 : ERR_BUSY;
 }
 
-/* -- user-add: one password for all the names ------------------------------------------------------------------------- */
+int task_hash(struct task *t, void (*run)(struct work *work, void *context), void (*back)(struct task *t))
+{
+    return task_submit(t, t->admin->config.chat->hashing, run, back);
+}
 
-static int add_keys(struct clerk_work *w, struct vault *vault)
+int task_read(struct task *t, void (*run)(struct work *work, void *context), void (*back)(struct task *t))
+{
+    return task_submit(t, t->admin->config.chat->jobs, run, back);
+}
+
+/* On a worker's thread. What becomes of an act that went as `err` says so far. */
+static int task_write_audit(struct task *t, int err)
+{
+    t->act.outcome = err;
+    int audit_err = audit_write(t->admin->audit, &t->act);
+    t->audited = audit_err == 0;
+    if (err || !audit_err) return err;
+    return task_why(t, audit_err, "the audit log cannot be written (%s): nothing was done", err_text(audit_err));
+}
+
+static int clerk_rows(struct clerk_work *w, struct facts *facts)
 {
     struct task *t = task_of_clerk(w);
-    int err = 0;
-    for (size_t i = 0; i < t->name_count && !err; i++) err = account_make_key(vault, &t->names[i], t->now_ms);
-    return err;
+    return task_write_audit(t, t->rows(t, facts));
 }
 
-static int add_rows(struct clerk_work *w, struct facts *facts)
-{
-    struct task *t = task_of_clerk(w);
-    int err = 0;
-    for (size_t i = 0; i < t->name_count && !err; i++) {
-        err = account_add(facts, &t->names[i], t->password_hash, t->now_ms);
-        if (err) t->failed_at = i;
-    }
-    return err;
-}
-
-static void hash_run(struct work *work, void *context)
+static void undone_run(struct work *work, void *context)
 {
     struct task *t = (struct task *)work;
     (void)context;
-    work->err = account_hash_password(t->password, &t->cost, t->password_hash);
+    work->err = t->act.outcome;
+    (void)audit_correct(t->admin->audit, &t->act);     /* the disk may well be full: the log line will tell */
 }
 
-static void hash_done(struct shard *shard, struct work *work)
+static void clerk_back(struct shard *shard, struct work *work)
 {
-    struct task *t = (struct task *)work;
+    struct task *t = task_of_clerk((struct clerk_work *)work);
     (void)shard;
-    if (work->err) {
-        task_end(t, work->err);
+    if (!work->err) {
+        if (t->then) t->then(t);
+        else task_end(t, 0);
         return;
     }
-    t->clerk.key = add_keys;
-    t->clerk.rows = add_rows;
-    task_to_clerk(t);
+    bool undone = t->audited && t->act.outcome == 0;   /* its line is there, its rows are not */
+    t->act.outcome = work->err;
+    if (!undone || task_read(t, undone_run, NULL)) task_end(t, work->err);
 }
 
-static int start_user_add(struct task *t, json_t *request, const char **why)
+int task_write(struct task *t, int (*key)(struct clerk_work *w, struct vault *vault),
+               int (*rows)(struct task *t, struct facts *facts), void (*then)(struct task *t))
 {
-    const char *password = json_string_value(json_object_get(request, "password"));
-    size_t len = password ? strlen(password) : 0;
-    *why = NULL;
-    if (len < PASSWORD_BYTES_MIN || len > PASSWORD_BYTES_MAX) return ERR_PASSWORD;
-    t->password = strdup(password);
-    if (!t->password) return ERR_NOMEM;
-    t->work.run = hash_run;
-    t->work.done = hash_done;
-    return worker_submit(t->admin->config.chat->hashing, t->admin->shard, &t->work) ? 0 : ERR_BUSY;
+    t->rows = rows;
+    t->then = then;
+    t->clerk.key = key;
+    t->clerk.rows = clerk_rows;
+    t->clerk.work.done = clerk_back;
+    return worker_submit(t->admin->config.chat->facts, t->admin->shard, &t->clerk.work) ? 0 : ERR_BUSY;
 }
 
-/* -- device-add: a device for each name, its token told once ----------------------------------------------------------- */
-
-static int device_rows(struct clerk_work *w, struct facts *facts)
+static void audit_run(struct work *work, void *context)
 {
-    struct task *t = task_of_clerk(w);
-    int err = 0;
-    for (size_t i = 0; i < t->name_count && !err; i++) {
-        err = facts_device_add(facts, &t->devices[i]);
-        if (err) t->failed_at = i;
+    (void)context;
+    work->err = task_write_audit((struct task *)work, 0);
+}
+
+int task_audit(struct task *t, void (*then)(struct task *t))
+{
+    return task_read(t, audit_run, then);
+}
+
+/* -- shutdown -------------------------------------------------------------------------------------------------------- */
+
+static void shut_down(struct task *t)
+{
+    struct admin *admin = t->admin;
+    task_end(t, 0);                      /* first: the answer is on its way before the socket closes */
+    admin->config.shutdown(admin->config.arg);
+}
+
+static int start_shutdown(struct task *t, json_t *request)
+{
+    (void)request;
+    return task_audit(t, shut_down);
+}
+
+static const struct request own_requests[] = {
+    { "shutdown", "", WHOM_NONE, true, sizeof(struct task), start_shutdown, NULL },
+    { NULL, NULL, WHOM_NONE, false, 0, NULL, NULL },
+};
+
+/* -- what a request says ----------------------------------------------------------------------------------------------- */
+
+int task_number(struct task *t, json_t *request, const char *field, int64_t least, int64_t most, int64_t otherwise,
+                int64_t *out)
+{
+    json_t *value = json_object_get(request, field);
+    *out = value ? json_integer_value(value) : otherwise;
+    if ((!value || json_is_integer(value)) && *out >= least && *out <= most) return 0;
+    return task_why(t, ERR_RANGE, "%s: a whole number from %lld to %lld", field, (long long)least, (long long)most);
+}
+
+int task_text(struct task *t, json_t *request, const char *field, size_t bytes_max, const char **out)
+{
+    json_t *value = json_object_get(request, field);
+    *out = json_string_value(value);
+    bool good = !value || *out;
+    for (const char *at = *out; good && at && *at; at++) good = !iscntrl((unsigned char)*at);
+    if (good && (!*out || strlen(*out) <= bytes_max)) return 0;
+    return task_why(t, ERR_RANGE, "%s: a text of at most %zu bytes, without control characters", field, bytes_max);
+}
+
+static int take_name(struct task *t, json_t *value)
+{
+    const char *name = json_string_value(value);
+    if (name && user_id_parse(bytes_of_str(name), &t->whom[t->whom_count]) == 0) {
+        t->whom_count++;
+        return 0;
     }
+    return task_why(t, ERR_NAME, "%.40s: %s", name ? name : "not a text", err_text(ERR_NAME));
+}
+
+static int take_whom(struct task *t, json_t *request)
+{
+    bool one = t->request->whom == WHOM_ONE;
+    json_t *users = json_object_get(request, one ? "user" : "users");
+    size_t count = one ? 1 : json_array_size(users);
+    if (count < 1 || count > ADMIN_NAMES_MAX) {
+        return task_why(t, ERR_RANGE, "users: a list of 1 to %d names", ADMIN_NAMES_MAX);
+    }
+    t->whom = calloc(count, sizeof *t->whom);
+    if (!t->whom) return ERR_NOMEM;
+    int err = one ? take_name(t, users) : 0;
+    for (size_t i = 0; i < count && !one && !err; i++) err = take_name(t, json_array_get(users, i));
+    t->act.whom = t->whom;
+    t->act.whom_count = t->whom_count;
     return err;
 }
 
-static int start_device_add(struct task *t, json_t *request, const char **why)
+/* A member nobody reads is a mistake that would go unseen: `"use": 5` makes an invite for one. */
+static int check_fields(struct task *t, json_t *request)
 {
-    const char *name = json_string_value(json_object_get(request, "name"));
-    *why = NULL;
-    t->devices = calloc(t->name_count, sizeof *t->devices);
-    t->tokens = calloc(t->name_count, sizeof *t->tokens);
-    json_t *list = json_array();
-    t->answer = json_pack("{s:o}", "devices", list);
-    if (!t->devices || !t->tokens || !t->answer) return ERR_NOMEM;
-    for (size_t i = 0; i < t->name_count; i++) {
-        char device[DEVICE_ID_TEXT], token[2 * TOKEN_BYTES + 1];
-        account_new_device(&t->names[i], name ? name : "admin", t->now_ms, &t->devices[i], t->tokens[i]);
-        device_id_print(t->devices[i].device, device);
-        sodium_bin2hex(token, sizeof token, t->tokens[i], TOKEN_BYTES);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "user", t->names[i].v, "device", device,
-                                              "token", token));
+    const char *name, *fields = t->request->fields;
+    json_t *value;
+    json_object_foreach(request, name, value) {
+        size_t len = strlen(name);
+        const char *at = fields;
+        while (*at && (strncmp(at, name, len) != 0 || at[len] != ' ')) at = strchr(at, ' ') + 1;
+        if ((*at && len) || strcmp(name, "do") == 0) continue;
+        return task_why(t, ERR_UNSUPPORTED, "%.40s: not a member of %s%s%s", name, t->request->name,
+                        fields[0] ? ", which may have: " : "", fields);
     }
-    t->clerk.rows = device_rows;
-    task_to_clerk(t);
     return 0;
 }
 
-/* -- invite ------------------------------------------------------------------------------------------------------------ */
-
-static int invite_rows(struct clerk_work *w, struct facts *facts)
+static int task_begin(struct task *t, json_t *request)
 {
-    struct task *t = task_of_clerk(w);
-    return facts_invite_add(facts, t->invite_hash, t->invite_uses, t->invite_expires_ms, t->now_ms);
+    int err = check_fields(t, request);
+    if (!err && t->request->whom != WHOM_NONE) err = take_whom(t, request);
+    return err ? err : t->request->start(t, request);
 }
-
-static void make_invite(char out[static INVITE_GROUPS * (INVITE_GROUP + 1)])
-{
-    /* No 0, 1, i, l, o: it is read from a screen and typed. */
-    static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
-    size_t at = 0;
-    for (int g = 0; g < INVITE_GROUPS; g++) {
-        for (int i = 0; i < INVITE_GROUP; i++) out[at++] = letters[randombytes_uniform(sizeof letters - 1)];
-        out[at++] = '-';
-    }
-    out[at - 1] = '\0';
-}
-
-static int start_invite(struct task *t, json_t *request, const char **why)
-{
-    char code[INVITE_GROUPS * (INVITE_GROUP + 1)];
-    json_t *uses = json_object_get(request, "uses"), *days = json_object_get(request, "days");
-    json_int_t u = uses ? json_integer_value(uses) : 1, d = days ? json_integer_value(days) : INVITE_DAYS;
-    *why = "uses: 1 to 100000; days: 1 to 3650";
-    if (u < 1 || u > 100000 || d < 1 || d > 3650) return ERR_RANGE;
-    make_invite(code);
-    account_secret_hash(bytes_of_str(code), t->invite_hash);
-    t->invite_uses = (uint32_t)u;
-    t->invite_expires_ms = t->now_ms + (uint64_t)d * 24 * 3600 * 1000;
-    t->answer = json_pack("{s:s, s:I, s:I}", "invite", code, "uses", u, "expires", (json_int_t)t->invite_expires_ms);
-    if (!t->answer) return ERR_NOMEM;
-    t->clerk.rows = invite_rows;
-    task_to_clerk(t);
-    return 0;
-}
-
-/* -- user-list, status: a job reads ---------------------------------------------------------------------------------------- */
-
-static void list_run(struct work *work, void *context)
-{
-    struct task *t = (struct task *)work;
-    struct job_reader *reader = context;
-    t->rows = calloc(ADMIN_LIST_ROWS, sizeof *t->rows);
-    work->err = t->rows ? facts_user_list(reader->facts, t->has_after ? &t->after : NULL, ADMIN_LIST_ROWS, t->rows,
-                                          &t->row_count)
-                        : ERR_NOMEM;
-}
-
-static void list_done(struct shard *shard, struct work *work)
-{
-    struct task *t = (struct task *)work;
-    (void)shard;
-    if (!work->err) {
-        json_t *list = json_array();
-        for (size_t i = 0; i < t->row_count; i++) {
-            json_array_append_new(list, json_pack("{s:s, s:I, s:b}", "user", t->rows[i].user.v, "created",
-                                                  (json_int_t)t->rows[i].created_ms, "disabled", t->rows[i].disabled));
-        }
-        t->answer = json_pack("{s:o, s:b}", "users", list, "more", t->row_count == ADMIN_LIST_ROWS);
-    }
-    task_end(t, work->err);
-}
-
-static int start_user_list(struct task *t, json_t *request, const char **why)
-{
-    const char *after = json_string_value(json_object_get(request, "after"));
-    *why = "after: a user name";
-    if (after) {
-        if (user_id_parse(bytes_of_str(after), &t->after)) return ERR_NAME;
-        t->has_after = true;
-    }
-    *why = NULL;
-    t->work.run = list_run;
-    t->work.done = list_done;
-    return worker_submit(t->admin->config.chat->jobs, t->admin->shard, &t->work) ? 0 : ERR_BUSY;
-}
-
-static void add_stat(void *arg, const char *name, int is_count, const char *text, uint64_t value)
-{
-    json_t *sums = arg;
-    json_int_t old = json_integer_value(json_object_get(sums, name));
-    bool is_max = strstr(name, "_max") != NULL;
-    json_int_t sum = is_max ? (old > (json_int_t)value ? old : (json_int_t)value) : old + (json_int_t)value;
-    (void)is_count;
-    (void)text;
-    json_object_set_new(sums, name, json_integer(sum));
-}
-
-static uint64_t resident_bytes(void)
-{
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (!f) return 0;
-    if (fscanf(f, "%*u %lu", &pages) != 1) pages = 0;
-    fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static void status_run(struct work *work, void *context)
-{
-    struct task *t = (struct task *)work;
-    struct job_reader *reader = context;
-    work->err = facts_counts(reader->facts, &t->users, &t->conversations, &t->device_total);
-}
-
-static void status_done(struct shard *shard, struct work *work)
-{
-    struct task *t = (struct task *)work;
-    const struct house *house = shard->house;
-    const struct admin_config *config = &t->admin->config;
-    if (!work->err) {
-        json_t *sums = json_object(), *shards = json_array();
-        for (uint16_t i = 0; i < house->shards; i++) {
-            const struct stats *s = &house->shard[i]->stats;
-            stats_each(s, add_stat, sums);
-            json_array_append_new(shards, json_pack("{s:i, s:I, s:I, s:I}", "shard", i, "sessions",
-                                                    (json_int_t)STAT_GET(s, sessions), "log_end",
-                                                    (json_int_t)STAT_GET(s, log_end), "read_only",
-                                                    (json_int_t)STAT_GET(s, read_only)));
-        }
-        struct logs_stats found;
-        logs_stats(config->chat->store->logs, &found);
-        json_int_t conns = json_integer_value(json_object_get(sums, "conns"));
-        json_int_t rss = (json_int_t)resident_bytes();
-        t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-                              "server", config->chat->name, "address", config->address,
-                              "up_ms", (json_int_t)(shard->wall_ms - config->started_ms),
-                              "users", (json_int_t)t->users, "conversations", (json_int_t)t->conversations,
-                              "devices", (json_int_t)t->device_total, "resident_bytes", rss,
-                              "resident_bytes_per_connection", conns ? rss / conns : 0,
-                              "log_bytes_at_start", (json_int_t)found.bytes, "shards", shards, "counters", sums);
-    }
-    task_end(t, work->err);
-}
-
-static int start_status(struct task *t, json_t *request, const char **why)
-{
-    (void)request;
-    *why = NULL;
-    t->work.run = status_run;
-    t->work.done = status_done;
-    return worker_submit(t->admin->config.chat->jobs, t->admin->shard, &t->work) ? 0 : ERR_BUSY;
-}
-
-/* -- requests ---------------------------------------------------------------------------------------------------------------- */
-
-static int take_names(struct task *t, json_t *request, const char **why)
-{
-    json_t *users = json_object_get(request, "users");
-    size_t count = json_array_size(users);
-    *why = "users: 1 to 10000 names";
-    if (count < 1 || count > ADMIN_NAMES_MAX) return ERR_RANGE;
-    t->names = calloc(count, sizeof *t->names);
-    if (!t->names) return ERR_NOMEM;
-    for (size_t i = 0; i < count; i++) {
-        const char *name = json_string_value(json_array_get(users, i));
-        *why = NULL;
-        if (!name || user_id_parse(bytes_of_str(name), &t->names[i])) return ERR_NAME;
-    }
-    t->name_count = count;
-    t->failed_at = SIZE_MAX;
-    return 0;
-}
-
-static const struct request {
-    const char *name;
-    bool names;
-    /* 0: the task is under way, or has ended already. Else nothing is, and *why may say a clause. */
-    int (*start)(struct task *t, json_t *request, const char **why);
-} requests[] = {
-    { "user-add", true, start_user_add },    { "device-add", true, start_device_add },
-    { "user-list", false, start_user_list }, { "invite", false, start_invite },
-    { "status", false, start_status },
-};
 
 static void start_task(struct client *c, const struct request *r, json_t *request)
 {
-    const char *why = NULL;
-    struct task *t = calloc(1, sizeof *t);
+    struct task *t = calloc(1, r->size);
     if (!t) {
         client_refuse(c, ERR_NOMEM, NULL);
         return;
     }
+    shard_read_clock(c->admin->shard);   /* a callback of the poll: the turn's time is from before the sleep */
+    t->request = r;
     t->admin = c->admin;
     t->client = c;
-    t->cost = c->admin->config.settings->password_cost;
     t->now_ms = c->admin->shard->wall_ms;
-    t->failed_at = SIZE_MAX;
+    t->act = (struct audit_act){ .now_ms = t->now_ms, .uid = c->uid, .pid = c->pid, .act = r->name };
     c->busy = true;
-    int err = r->names ? take_names(t, request, &why) : 0;
-    if (!err) err = r->start(t, request, &why);
+    int err = task_begin(t, request);
     if (!err) return;
-    c->busy = false;
-    client_refuse(c, err, why);
+    if (r->is_act) {
+        t->act.outcome = err;
+        audit_say(&t->act);
+    }
+    c->busy = false;                     /* not client_done(): its lines are being served by our caller */
+    client_refuse(c, err, t->why[0] ? t->why : NULL);
     task_free(t);
+}
+
+static const struct request *find_request(const char *name)
+{
+    static const struct request *const lists[] = { admin_user_requests, admin_device_requests, admin_invite_requests,
+                                                   admin_status_requests, own_requests };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (const struct request *r = lists[i]; r->name; r++) {
+            if (strcmp(r->name, name) == 0) return r;
+        }
+    }
+    return NULL;
 }
 
 void admin_serve_line(struct client *c, const char *line, size_t len)
 {
-    struct admin *admin = c->admin;
-    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t where;
+    char why[ADMIN_WHY_MAX];
+    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
     const char *name = json_string_value(json_object_get(request, "do"));
-    size_t i = 0, count = sizeof requests / sizeof requests[0];
-    while (name && i < count && strcmp(requests[i].name, name) != 0) i++;
-    if (!name) {
-        client_refuse(c, ERR_MALFORMED, "not a JSON object with `do`");
-    } else if (strcmp(name, "shutdown") == 0) {
-        client_answer(c, NULL);
-        admin->config.shutdown(admin->config.arg);
-    } else if (i == count) {
-        client_refuse(c, ERR_UNKNOWN_TYPE, "no such request");
+    const struct request *r = name ? find_request(name) : NULL;
+    if (r) {
+        start_task(c, r, request);
+    } else if (!request) {
+        snprintf(why, sizeof why, "not JSON, at byte %d: %s", where.position, where.text);
+        client_refuse(c, ERR_MALFORMED, why);
+    } else if (!name) {
+        client_refuse(c, ERR_MALFORMED, "not an object with a text `do`");
     } else {
-        start_task(c, &requests[i], request);
+        snprintf(why, sizeof why, "%.40s: no such request", name);
+        client_refuse(c, ERR_UNKNOWN_TYPE, why);
     }
     json_decref(request);
 }

@@ -52,19 +52,49 @@ struct user_row {
 int facts_user_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms);
                                                            /* ERR_EXISTS, also for a name ever used */
 int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out);     /* ERR_NOT_FOUND */
+/* What a list of users shows of each. */
+struct user_summary {
+    struct user_id user;
+    uint64_t created_ms;
+    uint64_t seen_ms;                                      /* when a device of it was last seen live; 0: never */
+    uint64_t devices;                                      /* live ones */
+    bool disabled;
+};
 /* Users above `after` (NULL: from the first) by name; at most `max`. *count_out of them in rows_out. */
-int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_row *rows_out,
+int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_summary *rows_out,
                     size_t *count_out);
+/* Sets or clears `disabled`; a HELLO and a log-in look at it. ERR_NOT_FOUND. Idempotent. */
+int facts_user_disable(struct facts *facts, const struct user_id *user, bool disabled);
 int facts_counts(struct facts *facts, uint64_t *users_out, uint64_t *conversations_out, uint64_t *devices_out);
 
-/* Invites are kept as BLAKE2b-256 of the code. */
-int facts_invite_add(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint32_t uses,
-                     uint64_t expires_ms, uint64_t now_ms);
-/* Takes one use. ERR_INVITE: unknown, used up or expired at now_ms. */
+/* -- invites (facts_invite.c) ----------------------------------------------------------------------------- */
+/* The code is kept as BLAKE2b-256 alone; the number is what people call an invite by. */
+enum { INVITE_NOTE_BYTES_MAX = 200 };
+struct invite_row {
+    uint64_t number;                                       /* 1, 2, 3, …: never given twice */
+    uint32_t uses, uses_left;
+    uint64_t created_ms, expires_ms;
+    bool revoked;
+    char note[INVITE_NOTE_BYTES_MAX + 1];                  /* whom or what it is for; may be empty */
+};
+/* Takes uses, created_ms, expires_ms and note of `row`; tells its number. ERR_EXISTS: the same code. */
+int facts_invite_add(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], const struct invite_row *row,
+                     uint64_t *number_out);
+/* Takes one use. ERR_INVITE: unknown, revoked, used up or expired at now_ms. */
 int facts_invite_use(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms);
 /* The same check without taking a use: a refusal before a password is hashed. */
 int facts_invite_check(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms);
+/* Those with a number above `after`, in order; at most `max`. */
+int facts_invite_list(struct facts *facts, uint64_t after, size_t max, struct invite_row *rows_out,
+                      size_t *count_out);
+/* The number of a code, whatever its state. ERR_INVITE: none has it. */
+int facts_invite_find(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t *number_out);
+/* It is good for nothing more. ERR_INVITE: no such number. Idempotent. */
+int facts_invite_revoke(struct facts *facts, uint64_t number);
+/* Deletes those that expired before `ms`, so that the table does not grow with the years. */
+int facts_invite_forget(struct facts *facts, uint64_t ms);
 
+/* -- devices ---------------------------------------------------------------------------------------------- */
 struct device_row {
     struct user_id user;
     struct device_id device;

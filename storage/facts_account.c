@@ -1,4 +1,4 @@
-/* facts_account.c - users, invites, devices.
+/* facts_account.c - users and devices.
  *
  * Rows of their own, not folds: each call is one or two statements inside the caller's transaction and is true
  * when that is committed. */
@@ -21,16 +21,6 @@ int facts_user_add(struct facts *facts, const struct user_id *user, const char *
     return query_run(&q);
 }
 
-static void user_get_columns(struct query *q, struct user_row *out)
-{
-    memset(out, 0, sizeof *out);
-    query_get_user(q, &out->user);
-    query_get_text(q, out->password_hash, sizeof out->password_hash);
-    out->created_ms = query_get_u64(q);
-    out->list_version = query_get_u64(q);
-    out->disabled = query_get_u64(q) != 0;
-}
-
 int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out)
 {
     struct query q;
@@ -38,25 +28,51 @@ int facts_user_get(struct facts *facts, const struct user_id *user, struct user_
                 "SELECT user, password_hash, created_ms, list_version, disabled FROM users WHERE user = ?");
     query_put_user(&q, user);
     int err = query_row(&q);
-    if (!err) user_get_columns(&q, out);
+    if (!err) {
+        memset(out, 0, sizeof *out);
+        query_get_user(&q, &out->user);
+        query_get_text(&q, out->password_hash, sizeof out->password_hash);
+        out->created_ms = query_get_u64(&q);
+        out->list_version = query_get_u64(&q);
+        out->disabled = query_get_u64(&q) != 0;
+    }
     return query_end(&q, err);
 }
 
-int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_row *rows_out,
+int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_summary *rows_out,
                     size_t *count_out)
 {
     struct query q;
     size_t count = 0;
     query_start(&q, facts->db,
-                "SELECT user, password_hash, created_ms, list_version, disabled FROM users WHERE user > ?"
-                " ORDER BY user LIMIT ?");
+                "SELECT user, created_ms, disabled,"
+                " (SELECT coalesce(max(live_ms), 0) FROM devices d WHERE d.user = u.user),"
+                " (SELECT count(*) FROM devices d WHERE d.user = u.user AND NOT revoked)"
+                " FROM users u WHERE user > ? ORDER BY user LIMIT ?");
     query_put_text(&q, after ? after->v : "");
     query_put_u64(&q, max);
     int err = 0;
-    while (count < max && (err = query_row(&q)) == 0) user_get_columns(&q, &rows_out[count++]);
+    while (count < max && (err = query_row(&q)) == 0) {
+        struct user_summary *row = &rows_out[count++];
+        memset(row, 0, sizeof *row);
+        query_get_user(&q, &row->user);
+        row->created_ms = query_get_u64(&q);
+        row->disabled = query_get_u64(&q) != 0;
+        row->seen_ms = query_get_u64(&q);
+        row->devices = query_get_u64(&q);
+    }
     err = query_end(&q, err == ERR_END ? 0 : err);
     *count_out = err ? 0 : count;
     return err;
+}
+
+int facts_user_disable(struct facts *facts, const struct user_id *user, bool disabled)
+{
+    struct query q;
+    query_start(&q, facts->db, "UPDATE users SET disabled = ? WHERE user = ? RETURNING 1");
+    query_put_u64(&q, disabled);
+    query_put_user(&q, user);
+    return query_end(&q, query_row(&q));
 }
 
 static int facts_count(struct facts *facts, const char *sql, uint64_t *out)
@@ -74,42 +90,6 @@ int facts_counts(struct facts *facts, uint64_t *users_out, uint64_t *conversatio
     if (!err) err = facts_count(facts, "SELECT count(*) FROM convs WHERE type < 3", conversations_out);
     if (!err) err = facts_count(facts, "SELECT count(*) FROM devices WHERE NOT revoked", devices_out);
     return err;
-}
-
-/* -- invites ---------------------------------------------------------------------------------------------- */
-
-int facts_invite_add(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint32_t uses,
-                     uint64_t expires_ms, uint64_t now_ms)
-{
-    struct query q;
-    query_start(&q, facts->db,
-                "INSERT INTO invites (hash, uses_left, expires_ms, created_ms) VALUES (?, ?, ?, ?)");
-    query_put_blob(&q, hash, SECRET_HASH_BYTES);
-    query_put_u64(&q, uses);
-    query_put_u64(&q, expires_ms);
-    query_put_u64(&q, now_ms);
-    return query_run(&q);
-}
-
-int facts_invite_check(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms)
-{
-    struct query q;
-    query_start(&q, facts->db,
-                "SELECT uses_left FROM invites WHERE hash = ? AND uses_left > 0 AND expires_ms > ?");
-    query_put_blob(&q, hash, SECRET_HASH_BYTES);
-    query_put_u64(&q, now_ms);
-    int err = query_end(&q, query_row(&q));
-    return err == ERR_NOT_FOUND ? ERR_INVITE : err;
-}
-
-int facts_invite_use(struct facts *facts, const uint8_t hash[static SECRET_HASH_BYTES], uint64_t now_ms)
-{
-    int err = facts_invite_check(facts, hash, now_ms);
-    if (err) return err;
-    struct query q;
-    query_start(&q, facts->db, "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = ?");
-    query_put_blob(&q, hash, SECRET_HASH_BYTES);
-    return query_run(&q);
 }
 
 /* -- devices ---------------------------------------------------------------------------------------------- */

@@ -102,5 +102,22 @@ const char *const facts_migrations[] = {
     "  id         BLOB NOT NULL,"
     "  PRIMARY KEY (conv, user, device, client_seq)"
     ") STRICT, WITHOUT ROWID;",
+
+    /* 2: invites have a number to call them by (never given twice), a note, and can be revoked */
+
+    "CREATE TABLE invites_new ("
+    "  number     INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  hash       BLOB NOT NULL UNIQUE,"
+    "  note       TEXT NOT NULL,"
+    "  uses       INTEGER NOT NULL,"                  /* of a row older than this step: those it had left then */
+    "  uses_left  INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  revoked    INTEGER NOT NULL DEFAULT 0"
+    ") STRICT;"
+    "INSERT INTO invites_new (hash, note, uses, uses_left, expires_ms, created_ms)"
+    "  SELECT hash, '', uses_left, uses_left, expires_ms, created_ms FROM invites ORDER BY created_ms, hash;"
+    "DROP TABLE invites;"
+    "ALTER TABLE invites_new RENAME TO invites;",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

@@ -3,7 +3,7 @@
  *   DIR/format     "pipit data 1": refuses what a newer version wrote
  *   DIR/lock       held while a server uses the folder
  *   DIR/facts.db   rows (facts.h)          DIR/keys.db   keys (vault.h)
- *   DIR/log/       segments (log.h)        DIR/admin.sock  the server's
+ *   DIR/log/       segments (log.h)        DIR/admin.sock, DIR/audit.log  the server's
  *
  * store_open() takes the lock, opens facts and keys, replays the tails of all logs that the facts do not cover,
  * flushes them, indexes the segments, and opens one log for each shard in a new segment. Afterwards rows and log

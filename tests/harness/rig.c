@@ -67,6 +67,7 @@ struct rig *rig_new(const struct rig_options *options)
     if (options->real_folder) {
         strcpy(rig->config.data, "/tmp/pipit-test-XXXXXX");
         if (!mkdtemp(rig->config.data)) abort();
+        rig->disk = options->disk;        /* a folder for the admin socket alone */
     } else {
         /* The admin socket is a real file even then: no folder of that name exists, and the server does without. */
         strcpy(rig->config.data, "/pipit-memory");
@@ -145,9 +146,8 @@ void rig_free(struct rig *rig)
 {
     if (!rig) return;
     rig_down(rig);
-    if (rig->disk) {
-        disk_free(rig->disk);
-    } else {
+    disk_free(rig->disk);
+    if (rig->options.real_folder) {
         char command[CONFIG_TEXT_MAX + 16];
         snprintf(command, sizeof command, "rm -rf '%s'", rig->config.data);
         if (system(command) != 0) fprintf(stderr, "rig: %s stays\n", rig->config.data);

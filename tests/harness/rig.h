@@ -22,7 +22,8 @@ struct rig;
 
 struct rig_options {
     uint16_t shards;                  /* 0: one */
-    bool real_folder;                 /* a temporary folder instead of a disk in memory */
+    bool real_folder;                 /* a temporary folder instead of a disk in memory; with `disk` as well, the folder
+                                       * holds the admin socket alone, which is a real file whatever the disk is */
     uint64_t heartbeat_ms;            /* 0: 30 s */
     struct clock_hand *hand;          /* NULL: the real clock */
     uint64_t conversations_hot_max;   /* 0: the default */

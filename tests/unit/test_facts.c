@@ -14,7 +14,6 @@
 static const char path[] = "/facts.db";
 static const struct user_id alice = { "alice" }, bob = { "bob" }, carol = { "carol" };
 static const struct device_id phone = { 0xf000000000000001 };
-static const uint8_t code[SECRET_HASH_BYTES] = "a hash of an invite";
 
 static int setup(void **state)
 {
@@ -212,7 +211,7 @@ static void a_user_is_found_as_it_was_added_and_its_name_is_taken(void **state)
 static void users_are_listed_by_name_a_slice_at_a_time(void **state)
 {
     struct facts *facts = facts_of(*state, true);
-    struct user_row rows[2];
+    struct user_summary rows[2];
     size_t count = 9;
     user_added(facts, &carol);
     user_added(facts, &alice);
@@ -229,21 +228,51 @@ static void users_are_listed_by_name_a_slice_at_a_time(void **state)
     facts_close(facts);
 }
 
-static void an_invite_is_good_for_its_uses_until_it_expires(void **state)
+static void a_listed_user_shows_its_live_devices_and_when_one_was_last_seen(void **state)
 {
     struct facts *facts = facts_of(*state, true);
-    uint8_t other[SECRET_HASH_BYTES] = "another";
-    assert_int_equal(facts_invite_use(facts, code, 10), ERR_INVITE);
-    assert_int_equal(facts_invite_add(facts, code, 2, 100, 5), 0);
-    assert_int_equal(facts_invite_add(facts, code, 2, 100, 5), ERR_EXISTS);
-    assert_int_equal(facts_invite_check(facts, code, 99), 0);
-    assert_int_equal(facts_invite_check(facts, code, 100), ERR_INVITE);
-    assert_int_equal(facts_invite_check(facts, other, 50), ERR_INVITE);
-    assert_int_equal(facts_invite_use(facts, code, 100), ERR_INVITE);
-    assert_int_equal(facts_invite_use(facts, code, 50), 0);      /* the refusals took nothing */
-    assert_int_equal(facts_invite_use(facts, code, 50), 0);
-    assert_int_equal(facts_invite_use(facts, code, 50), ERR_INVITE);
-    assert_int_equal(facts_invite_check(facts, code, 50), ERR_INVITE);
+    struct user_summary row;
+    size_t count;
+    struct device_row device = device_of(&alice, phone);
+    user_added(facts, &alice);
+    assert_int_equal(facts_user_list(facts, NULL, 1, &row, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(row.created_ms, 1000);
+    assert_int_equal(row.devices, 0);
+    assert_int_equal(row.seen_ms, 0);
+    assert_int_equal(facts_device_add(facts, &device), 0);
+    device.device.v = 2;
+    device.live_ms = 77;
+    device.revoked = true;
+    assert_int_equal(facts_device_add(facts, &device), 0);
+    assert_int_equal(facts_user_list(facts, NULL, 1, &row, &count), 0);
+    assert_int_equal(row.devices, 1);
+    assert_int_equal(row.seen_ms, 77);
+    facts_close(facts);
+}
+
+static void a_disabled_user_is_shown_as_such_until_enabled(void **state)
+{
+    struct facts *facts = facts_of(*state, true);
+    struct device_row device = device_of(&alice, phone);
+    struct user_summary listed[2];
+    struct user_row row;
+    size_t count;
+    assert_int_equal(facts_user_disable(facts, &alice, true), ERR_NOT_FOUND);
+    user_added(facts, &alice);
+    user_added(facts, &bob);
+    assert_int_equal(facts_device_add(facts, &device), 0);
+    for (int disabled = 1; disabled >= 0; disabled--) {
+        assert_int_equal(facts_user_disable(facts, &alice, disabled), 0);
+        assert_int_equal(facts_user_disable(facts, &alice, disabled), 0);
+        assert_int_equal(facts_user_get(facts, &alice, &row), 0);
+        assert_int_equal(row.disabled, disabled);
+        assert_int_equal(facts_device_get(facts, &alice, phone, &device), 0);
+        assert_int_equal(device.user_disabled, disabled);
+        assert_int_equal(facts_user_list(facts, NULL, 2, listed, &count), 0);
+        assert_int_equal(listed[0].disabled, disabled);
+        assert_false(listed[1].disabled);
+    }
     facts_close(facts);
 }
 
@@ -366,7 +395,8 @@ int main(void)
         ON_A_DISK(flushed_numbers_come_in_the_order_of_logs),
         ON_A_DISK(a_user_is_found_as_it_was_added_and_its_name_is_taken),
         ON_A_DISK(users_are_listed_by_name_a_slice_at_a_time),
-        ON_A_DISK(an_invite_is_good_for_its_uses_until_it_expires),
+        ON_A_DISK(a_listed_user_shows_its_live_devices_and_when_one_was_last_seen),
+        ON_A_DISK(a_disabled_user_is_shown_as_such_until_enabled),
         ON_A_DISK(a_device_is_found_with_its_users_version),
         ON_A_DISK(the_first_device_ever_is_due_everything_and_later_ones_what_comes_after_them),
         ON_A_DISK(a_user_has_so_many_live_devices_and_no_more),

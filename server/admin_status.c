@@ -1,0 +1,86 @@
+/* admin_status.c - status: what the server is doing, in numbers. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/admin_impl.h"
+
+struct status_task {
+    struct task task;
+    uint64_t users, conversations, devices, resident_bytes;
+};
+
+static void add_stat(void *arg, const char *name, int is_count, const char *text, uint64_t value)
+{
+    json_t *sums = arg;
+    json_int_t old = json_integer_value(json_object_get(sums, name));
+    bool is_max = strstr(name, "_max") != NULL;
+    json_int_t sum = is_max ? (old > (json_int_t)value ? old : (json_int_t)value) : old + (json_int_t)value;
+    (void)is_count;
+    (void)text;
+    json_object_set_new(sums, name, json_integer(sum));
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f) return 0;
+    if (fscanf(f, "%*u %lu", &pages) != 1) pages = 0;
+    fclose(f);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void status_run(struct work *work, void *context)
+{
+    struct status_task *s = (struct status_task *)work;
+    struct job_reader *reader = context;
+    work->err = facts_counts(reader->facts, &s->users, &s->conversations, &s->devices);
+    s->resident_bytes = resident_bytes();
+}
+
+/* What each shard says of itself, and all its counters added to `sums`. */
+static json_t *describe_shards(const struct house *house, json_t *sums)
+{
+    json_t *shards = json_array();
+    for (uint16_t i = 0; i < house->shards; i++) {
+        const struct stats *s = &house->shard[i]->stats;
+        stats_each(s, add_stat, sums);
+        json_array_append_new(shards, json_pack("{s:i, s:I, s:I, s:I}", "shard", i, "sessions",
+                                                (json_int_t)STAT_GET(s, sessions), "log_end",
+                                                (json_int_t)STAT_GET(s, log_end), "read_only",
+                                                (json_int_t)STAT_GET(s, read_only)));
+    }
+    return shards;
+}
+
+static void status_back(struct task *t)
+{
+    struct status_task *s = (struct status_task *)t;
+    const struct admin_config *config = &t->admin->config;
+    const struct shard *shard = t->admin->shard;
+    struct logs_stats found;
+    json_t *sums = json_object(), *shards = describe_shards(shard->house, sums);
+    logs_stats(config->chat->store->logs, &found);
+    json_int_t conns = json_integer_value(json_object_get(sums, "conns"));
+    json_int_t resident = (json_int_t)s->resident_bytes;
+    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+                          "server", config->chat->name, "address", config->address,
+                          "up_ms", (json_int_t)(shard->wall_ms - config->started_ms),
+                          "users", (json_int_t)s->users, "conversations", (json_int_t)s->conversations,
+                          "devices", (json_int_t)s->devices, "resident_bytes", resident,
+                          "resident_bytes_per_connection", conns ? resident / conns : 0,
+                          "log_bytes_at_start", (json_int_t)found.bytes, "shards", shards, "counters", sums);
+    task_end(t, t->answer ? 0 : ERR_NOMEM);
+}
+
+static int start_status(struct task *t, json_t *request)
+{
+    (void)request;
+    return task_read(t, status_run, status_back);
+}
+
+const struct request admin_status_requests[] = {
+    { "status", "", WHOM_NONE, false, sizeof(struct status_task), start_status, NULL },
+    { NULL, NULL, WHOM_NONE, false, 0, NULL, NULL },
+};
