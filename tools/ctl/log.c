@@ -1,6 +1,5 @@
-/* inspect.c - see inspect.h. A body stays sealed here: its key is in keys.db, which is the server's. */
-#include "tools/ctl/inspect.h"
-
+/* log.c - pipitctl log show: segment files, printed, without a server. A body stays sealed here: its key is in keys.db,
+ * which is the server's. A damaged file is told on standard error, with file and offset. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "proto/proto.h"
 #include "storage/storage.h"
+#include "tools/ctl/ctl.h"
 
 struct summary { uint64_t records, marks, bytes, last_batch, batches; };
 
@@ -58,7 +58,8 @@ static int inspect_file(const char *path)
     printf("%s\n", path);
     int err = segment_walk(fsio_posix(), path, &head, print_record, &sum, &offset);
     if (err && sum.records == 0 && head.first_number == 0) {
-        fprintf(stderr, "%s: at byte %" PRIu64 ": %s\n", path, offset, err_text(err));
+        if (err == ERR_NOT_FOUND) fprintf(stderr, "%s: no such file\n", path);
+        else fprintf(stderr, "%s: at byte %" PRIu64 ": %s\n", path, offset, err_text(err));
         return 1;
     }
     format_time(head.made_ms, made);
@@ -71,11 +72,11 @@ static int inspect_file(const char *path)
     return 1;
 }
 
-int inspect_log(int file_count, char **files)
+int ctl_log_show(const struct arguments *a)
 {
-    int code = 0;
-    for (int i = 0; i < file_count; i++) {
-        if (inspect_file(files[i])) code = 1;
+    int code = EXIT_DONE;
+    for (int i = 0; i < a->count; i++) {
+        if (inspect_file(a->words[i])) code = EXIT_REFUSED;
     }
     return code;
 }

@@ -1,0 +1,66 @@
+/* server.c - pipitctl status, shutdown: the server as a whole. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tools/ctl/ctl.h"
+
+static json_int_t counter(json_t *status, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(status, "counters"), name));
+}
+
+static void print_status(json_t *s)
+{
+    json_t *shard;
+    size_t i;
+    json_int_t batches = counter(s, "batches"), up_s = ctl_number(s, "up_ms") / 1000;
+    printf("%s on %s, up %" PRId64 " s\n", ctl_text(s, "server"),
+           ctl_text(s, "address"), (int64_t)up_s);
+    printf("connections    %" PRId64 " (%" PRId64 " sessions), %" PRId64 " accepted so far, %" PRId64 " refused\n",
+           (int64_t)counter(s, "conns"), (int64_t)counter(s, "sessions"), (int64_t)counter(s, "conns_accepted"),
+           (int64_t)counter(s, "conns_refused"));
+    printf("users          %" PRId64 ", %" PRId64 " devices\n", (int64_t)ctl_number(s, "users"), (int64_t)ctl_number(s, "devices"));
+    printf("conversations  %" PRId64 ", %" PRId64 " in memory\n", (int64_t)ctl_number(s, "conversations"),
+           (int64_t)counter(s, "convs_hot"));
+    printf("messages       %" PRId64 " accepted, %" PRId64 " repeats, %" PRId64 " refused, %" PRId64 " told to repeat\n",
+           (int64_t)counter(s, "sends_accepted"), (int64_t)counter(s, "sends_repeated"),
+           (int64_t)counter(s, "sends_refused"), (int64_t)counter(s, "sends_unknown"));
+    printf("refused        %" PRId64 " frames, %" PRId64 " HELLOs; closed: %" PRId64 " silent, %" PRId64 " slow\n",
+           (int64_t)counter(s, "frames_refused"), (int64_t)counter(s, "hellos_refused"),
+           (int64_t)counter(s, "heartbeats_missed"), (int64_t)counter(s, "slow_closed"));
+    printf("commits        %" PRId64 " batches", (int64_t)batches);
+    if (batches) {
+        printf(", %.2f ms on average, %.2f ms at most, %.1f records each", (double)counter(s, "commit_us") / 1e3 / (double)batches,
+               (double)counter(s, "commit_us_max") / 1e3, (double)counter(s, "batch_records") / (double)batches);
+    }
+    printf("\nmemory         %.1f MiB resident", (double)ctl_number(s, "resident_bytes") / 1048576.0);
+    if (counter(s, "conns")) printf(", %" PRId64 " bytes per connection", (int64_t)ctl_number(s, "resident_bytes_per_connection"));
+    printf("\n");
+    json_array_foreach(json_object_get(s, "shards"), i, shard) {
+        printf("log %-3" PRId64 "        ends at record %" PRId64 "%s\n", (int64_t)ctl_number(shard, "shard"),
+               (int64_t)ctl_number(shard, "log_end"), ctl_number(shard, "read_only") ? "; READ-ONLY until a restart" : "");
+    }
+}
+
+int ctl_status(const struct arguments *a)
+{
+    int code;
+    json_t *answer = ctl_call(a, json_pack("{s:s}", "do", "status"), &code);
+    if (answer && GIVEN(a, json)) {
+        json_object_del(answer, "ok");
+        ctl_print_json(answer);
+    } else if (answer) {
+        print_status(answer);
+    }
+    json_decref(answer);
+    return code;
+}
+
+int ctl_shutdown(const struct arguments *a)
+{
+    int code;
+    json_t *answer = ctl_call(a, json_pack("{s:s}", "do", "shutdown"), &code);
+    if (answer) printf("stopping\n");
+    json_decref(answer);
+    return code;
+}
