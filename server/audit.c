@@ -151,9 +151,7 @@ int audit_correct(struct audit *audit, const struct audit_act *act)
 
 void audit_say(const struct audit_act *act)
 {
-    char whom[96] = "";
-    if (act->whom_count == 1) snprintf(whom, sizeof whom, " whom=%s", act->whom[0].v);
-    if (act->whom_count > 1) snprintf(whom, sizeof whom, " whom=%s count=%zu", act->whom[0].v, act->whom_count);
-    say(SAY_INFO, "audit", "uid=%lu pid=%ld act=%s%s%s%s outcome=%s", (unsigned long)act->uid, (long)act->pid, act->act,
-        whom, act->detail[0] ? " " : "", act->detail, err_name(act->outcome));
+    say(SAY_INFO, "audit", SAY_U64("uid", act->uid), SAY_I64("pid", act->pid), SAY_TEXT("act", act->act),
+        SAY_TEXT("whom", act->whom_count ? act->whom[0].v : ""), SAY_U64("count", act->whom_count),
+        SAY_TEXT("detail", act->detail), SAY_TEXT("outcome", err_name(act->outcome)));
 }

@@ -83,6 +83,13 @@
            "is told to come back later.")                                                                              \
     GROUP("Log lines")                                                                                                 \
     CHOICE(log_level, SAY_INFO, "error|warn|info|debug", RELOAD,                                                       \
-           "The least important lines that are written.")
+           "The least important lines that are written. Each connection and session that comes and goes is debug, "    \
+           "log-ins and what was refused are info.")                                                                   \
+    CHOICE(log_format, SAY_AS_TEXT, "text|json", RELOAD,                                                               \
+           "One event a line, on standard error: as `time level event key=value`, or as a JSON object with the same. " \
+           "Text that goes to systemd's journal has no time of its own, and its level as the journal wants it.")       \
+    NUMBER(log_rate_max, 100, 0, 1000000, "lines; 0: no limit", RELOAD,                                                \
+           "Lines of one event in a second; how many more there were is said afterwards, so that nobody fills the "    \
+           "disk from outside.")
 
 #endif

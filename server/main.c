@@ -197,13 +197,23 @@ static int run(struct program *p)
     return err ? 1 : 0;
 }
 
+static struct say_settings say_settings(const struct config *config)
+{
+    return (struct say_settings){ (enum say_level)config->log_level, (enum say_format)config->log_format,
+                                  (uint32_t)config->log_rate_max };
+}
+
 static int start(struct program *p)
 {
     if (sodium_init() < 0) return complain("libsodium does not start", NULL);
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_descriptor_limit();
-    if (say_start(STDERR_FILENO, (enum say_level)p->config.log_level)) return complain("out of memory", NULL);
+    struct say_options log = {
+        .fd = STDERR_FILENO, .settings = say_settings(&p->config),
+        .is_journal = say_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM")),
+    };
+    if (say_start(&log)) return complain("out of memory", NULL);
     int code = run(p);
     say_stop();
     return code;

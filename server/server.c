@@ -103,13 +103,13 @@ static const struct shard_ops serve_ops = {
 static void main_on_signal(uv_signal_t *handle, int number)
 {
     struct server *server = handle->data;
-    say(SAY_INFO, "stopping", "signal=%d", number);
+    say(SAY_INFO, "stopping", SAY_TEXT("by", number == SIGINT ? "SIGINT" : "SIGTERM"));
     server_stop(server);
 }
 
 static void main_shutdown(void *arg)
 {
-    say(SAY_INFO, "stopping", "by=admin");
+    say(SAY_INFO, "stopping", SAY_TEXT("by", "admin"));
     server_stop(arg);
 }
 
@@ -130,8 +130,8 @@ static void main_start(struct shard *shard)
     };
     int err = admin_open(shard, &config, &server->admin);
     if (err) {
-        say(SAY_WARN, "no_admin_socket", "folder=\"%s\" why=\"%s\"", server->store.dir,
-            err == ERR_TOO_BIG ? "its path is too long for a Unix socket" : err_text(err));
+        say(SAY_WARN, "no_admin_socket", SAY_TEXT("folder", server->store.dir),
+            SAY_TEXT("why", err == ERR_TOO_BIG ? "its path is too long for a Unix socket" : err_text(err)));
     }
     if (server->on_ready) server->on_ready(server->on_ready_arg, server);
 }
@@ -173,7 +173,8 @@ static int make_workers(struct server *server)
                                                        : server->shards;
     if (c->job_threads) jobs = (uint32_t)c->job_threads;
     struct worker_config config = { .name = "facts", .threads = 1, .queue_max = (uint32_t)c->facts_queue_max,
-                                    .arg = &server->store, .context_open = clerk_open, .context_close = free, .run_all = clerk_run_all };
+                                    .arg = &server->store, .context_open = clerk_open, .context_close = free,
+                                    .run_all = clerk_run_all };
     int err = worker_new(&server->house, &config, &chat->facts);
     if (err) return err;
     config = (struct worker_config){ .name = "job", .threads = jobs, .queue_max = (uint32_t)c->jobs_queue_max,
@@ -238,6 +239,7 @@ static void set_rooms(struct server *server, const struct server_options *option
         .events = &chat_conn_events,
         .ws_path = "/v1/ws",
         .settings = server->now.net,
+        .run = randombytes_uniform(1u << 20),
         .backlog = (int)server->config.listen_backlog,
     };
 }
@@ -246,11 +248,11 @@ static void say_report(const struct server *server)
 {
     const struct logs_report *r = &server->store.report;
     if (r->torn_count) {
-        say(SAY_WARN, "torn_tail_cut", "file=%s offset=%llu bytes=%llu count=%u", r->torn_file,
-            (unsigned long long)r->torn_offset, (unsigned long long)r->torn_bytes, r->torn_count);
+        say(SAY_WARN, "torn_tail_cut", SAY_TEXT("file", r->torn_file), SAY_U64("offset", r->torn_offset),
+            SAY_U64("bytes", r->torn_bytes), SAY_U64("count", r->torn_count));
     }
-    say(SAY_INFO, "opened", "folder=\"%s\" segments=%u bytes=%llu replayed=%llu shards=%u", server->store.dir,
-        r->segments, (unsigned long long)r->bytes, (unsigned long long)r->replayed, server->shards);
+    say(SAY_INFO, "opened", SAY_TEXT("folder", server->store.dir), SAY_U64("segments", r->segments),
+        SAY_U64("bytes", r->bytes), SAY_U64("replayed", r->replayed), SAY_U64("shards", server->shards));
 }
 
 int server_open(const struct server_options *options, struct server **server_out, char why[static 256])
@@ -381,7 +383,7 @@ int server_run(struct server *server, char why[static 256])
     }
     each_worker(server, stop_worker);
     if (err) snprintf(why, 256, "starting: %s", err_text(err));
-    else say(SAY_INFO, "stopped", "address=%s", server->address);
+    else say(SAY_INFO, "stopped", SAY_TEXT("address", server->address));
     return err;
 }
 

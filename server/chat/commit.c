@@ -267,8 +267,8 @@ static void commit_done(struct shard *shard, struct work *work)
     c->batch = NULL;
     if (err) {
         bool full = err == ERR_NO_SPACE;
-        say(SAY_ERROR, "commit_failed", "log=%u why=%s next=%s", shard->id, err_name(err),
-            full ? "goes_on_when_there_is_room" : "read_only_until_restart");
+        say(SAY_ERROR, "commit_failed", SAY_U64("log", shard->id), SAY_TEXT("why", err_name(err)),
+            SAY_TEXT("next", full ? "goes_on_when_there_is_room" : "read_only_until_restart"));
         if (!full) STAT_SET(&shard->stats, read_only, 1);
         chat->marks_retry_ms = shard->now_ms + STORAGE_RETRY_MS;
         pendings_end(chat, &chat->flight, full ? ERR_STORAGE : ERR_READ_ONLY);

@@ -14,6 +14,8 @@ static void refuse_first(struct chat *chat, struct conn *conn, const struct msg 
     if (frame) conn_write(conn, frame);
     frame_unref(frame);
     STAT_ADD(&chat->shard->stats, frames_refused, 1);
+    say(SAY_INFO, "hello_refused", SAY_CONN(conn_id(conn)), SAY_TEXT("peer", conn_peer(conn)),
+        SAY_TEXT("why", err_name(err)));
     conn_close(conn, err);
 }
 

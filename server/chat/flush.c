@@ -1,7 +1,8 @@
 /* flush.c - see flush.h.
  *
- * One fold takes in what is committed (chat->fold), at most one other is with the facts thread (chat->flushing). A flush
- * that failed keeps its fold and goes again; meanwhile the first grows to chat_settings.fold_rows_max, then sends are refused. */
+ * One fold takes in what is committed (chat->fold), at most one other is with the facts thread (chat->flushing). A
+ * flush that failed keeps its fold and goes again; meanwhile the first grows to chat_settings.fold_rows_max, then
+ * sends are refused. */
 #include "server/chat/flush.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static void flush_done(struct shard *shard, struct work *work)
     free(work);
     chat->flush_under_way = false;
     if (err == 0) {
-        if (chat->facts_failed) say(SAY_INFO, "facts_flushed_again", "log=%u", shard->id);
+        if (chat->facts_failed) say(SAY_INFO, "facts_flushed_again", SAY_U64("log", shard->id));
         chat->facts_failed = false;
         chat->flushed = fold_number(chat->flushing);
         fold_free(chat->flushing);
@@ -34,7 +35,9 @@ static void flush_done(struct shard *shard, struct work *work)
         if (fold_rows(chat->fold) > 0) flush_soon(chat);
         return;
     }
-    if (!chat->facts_failed) say(SAY_ERROR, "facts_flush_failed", "log=%u why=%s", shard->id, err_name(err));
+    if (!chat->facts_failed) {
+        say(SAY_ERROR, "facts_flush_failed", SAY_U64("log", shard->id), SAY_TEXT("why", err_name(err)));
+    }
     chat->facts_failed = true;
     if (err == ERR_IO || err == ERR_CORRUPT) {
         chat->facts_broken = true;

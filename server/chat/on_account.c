@@ -172,12 +172,22 @@ static int login_rows(struct clerk_work *w, struct facts *facts)
     return facts_device_add(facts, &task_of_rows(w)->device);
 }
 
+/* Who came in, and who did not and why: with the address, for those who keep others out by it. */
+static void account_say(const struct http_task *t, int err)
+{
+    static const char *const events[2][2] = { { "registered", "register_refused" }, { "login", "login_refused" } };
+    const char *event = events[t->is_login][err != 0];
+    if (!t->conn) return;                             /* it went meanwhile, with its address */
+    say(SAY_INFO, event, SAY_CONN(conn_id(t->conn)), SAY_TEXT("peer", conn_peer(t->conn)),
+        SAY_TEXT("user", t->request.user.v), SAY_TEXT("why", err ? err_name(err) : "ok"));
+}
+
 static void rows_done(struct shard *shard, struct work *work)
 {
     struct http_task *t = task_of_rows((struct clerk_work *)work);
     (void)shard;
     int err = work->err;
-    if (!err) say(SAY_INFO, t->is_login ? "login" : "register", "user=%s", t->request.user.v);
+    if (!err) account_say(t, 0);
     task_end(t, err, err == ERR_TOO_MANY ? "this user has as many devices as a user may have" : NULL);
 }
 
@@ -186,6 +196,7 @@ static void hash_done(struct shard *shard, struct work *work)
     struct http_task *t = task_of_hash(work);
     (void)shard;
     if (work->err) {
+        account_say(t, work->err);
         task_end(t, work->err, NULL);
         return;
     }

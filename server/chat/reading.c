@@ -253,7 +253,7 @@ static void reading_answer(struct chat *chat, struct reading *r, int err)
     if (err && err != ERR_NOT_FOUND) {
         char text[CONV_ID_TEXT];
         conv_id_print(&ask->conv, text);
-        say(SAY_ERROR, "read_failed", "conversation=%s why=%s", text, err_name(err));
+        say(SAY_ERROR, "read_failed", SAY_TEXT("conversation", text), SAY_TEXT("why", err_name(err)));
         err = err == ERR_NOMEM ? ERR_BUSY : ERR_STORAGE;
     }
     reading_free(chat, r);

@@ -293,6 +293,24 @@ static void session_welcome(struct session *s, const struct device_row *row)
     session_send(s, &m);
 }
 
+/* Devices come and go by the thousand, and that is no news. What went wrong is. */
+static enum say_level level_of_end(int err)
+{
+    switch (err) {
+    case 0: case ERR_PEER: case ERR_IDLE: case ERR_GOING: case ERR_REPLACED: return SAY_DEBUG;
+    default: return SAY_INFO;
+    }
+}
+
+static void session_say(const struct session *s, enum say_level level, const char *event, int err)
+{
+    char device[DEVICE_ID_TEXT];
+    if (!say_wants(level)) return;
+    device_id_print(s->device, device);
+    say(level, event, SAY_CONN(conn_id(s->conn)), SAY_TEXT("peer", conn_peer(s->conn)), SAY_TEXT("user", s->user_id.v),
+        SAY_TEXT("device", device), SAY_TEXT("why", err ? err_name(err) : "ok"));
+}
+
 static int session_open(struct session *s, const struct device_row *row)
 {
     struct chat *chat = s->chat;
@@ -324,6 +342,7 @@ static int session_open(struct session *s, const struct device_row *row)
     DL_APPEND2(user->sessions, s, user_prev, user_next);
     STAT_ADD(&chat->shard->stats, sessions, 1);
     wheel_set(&chat->shard->wheel, &s->heartbeat, s->heartbeat_ms);
+    session_say(s, SAY_DEBUG, "session_opened", 0);
     conn_resume(s->conn);
     session_welcome(s, row);
     /* Registered first, then the scan: what is committed in between comes live or is left to the scan. */
@@ -441,10 +460,11 @@ static void session_part(struct session *s)
 }
 
 /* Out of every list; the memory stays while asks hold it. */
-static void session_end(struct session *s)
+static void session_end(struct session *s, int err)
 {
     struct chat *chat = s->chat;
     if (s->state == SESSION_CLOSED) return;
+    session_say(s, level_of_end(err), s->state == SESSION_OPEN ? "session_closed" : "hello_refused", err);
     if (s->state == SESSION_OPEN) {
         session_part(s);
         DL_DELETE2(s->user->sessions, s, user_prev, user_next);
@@ -485,15 +505,13 @@ void session_close(struct session *s, int err)
         struct msg m = error_msg(MSG_GOODBYE, false, 0, err, NULL);
         (void)send_msg(s, &m);                    /* with no memory for a last word the close code must do */
     }
-    session_end(s);
+    session_end(s, err);
     conn_close(conn, err);
 }
 
 void session_on_closed(struct session *s, int err)
 {
-    say(SAY_DEBUG, "session_closed", "user=%s conn=%llu why=%s", s->user_id.v,
-        (unsigned long long)conn_id(s->conn), err_name(err));
-    session_end(s);
+    session_end(s, err);
 }
 
 struct user *user_find(struct chat *chat, const struct user_id *id)

@@ -140,6 +140,7 @@ static void answer_bad(struct conn *c, int status)
 {
     bool too_big = status == 413 || status == 431;
     STAT_ADD(&c->net->shard->stats, http_requests, 1);
+    say(SAY_INFO, "http_refused", SAY_CONN(c->id), SAY_TEXT("peer", c->peer), SAY_I64("status", status));
     c->is_head = false;
     answer_last(c, status, "", http_reason(status), too_big ? ERR_TOO_BIG : ERR_MALFORMED);
 }

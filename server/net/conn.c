@@ -6,8 +6,8 @@
  *
  * The end has one path. Whoever wants it calls conn_close() or conn_fail(), which only enter CLOSING; the turn's flush
  * writes what is queued, sends our FIN, and reads until the peer's (closing a socket with bytes unread makes the kernel
- * reset it, and the peer may lose our last words), for net_settings.linger_ms at most. Then the handle is closed, and its
- * callback tells on_closed and frees. Nothing but that callback frees, so any function here may hold a conn. */
+ * reset it, and the peer may lose our last words), for net_settings.linger_ms at most. Then the handle is closed, and
+ * its callback tells on_closed and frees. Nothing but that callback frees, so any function here may hold a conn. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -429,6 +429,8 @@ void conn_on_sock_closed(struct conn *c)
         return;
     }
     assert(c->state == CONN_GONE && !c->is_dirty);
+    say(SAY_DEBUG, "conn_closed", SAY_CONN(c->id), SAY_TEXT("peer", c->peer),
+        SAY_TEXT("why", c->err ? err_name(c->err) : "ok"));
     if (!c->refused) c->net->config.events->on_closed(c, c->err);
     conn_free(c);
 }

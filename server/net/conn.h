@@ -4,7 +4,8 @@
  *   HTTP      requests one after the other (keep-alive); each is answered before the next is looked at
  *   WS        messages in, frames out; control frames are answered here. The first message must come within
  *             net_settings.request_ms; later silence is the owner's to judge (conn_heard_ms)
- *   CLOSING   what is queued is still written, for net_settings.linger_ms; what comes is thrown away; closing twice is harmless
+ *   CLOSING   what is queued is still written, for net_settings.linger_ms; what comes is thrown away; closing twice is
+ *             harmless
  *
  * A conn is movable: plain heap, no libuv handle inside (that is struct sock, which stays with its loop), so that
  * handoff.h can give it whole to the shard of its user. Memory is freed after events->on_closed returned.
@@ -59,7 +60,8 @@ struct conn_events {
 void conn_set_owner(struct conn *conn, void *owner);
 void *conn_owner(const struct conn *conn);
 struct shard *conn_shard(const struct conn *conn);
-uint64_t conn_id(const struct conn *conn);            /* unique in the process; for log lines */
+uint64_t conn_id(const struct conn *conn);            /* SAY_CONN: unique in the process, and from start to start
+                                                       * as good as; kept when it moves to another shard */
 const char *conn_peer(const struct conn *conn);
 /* Monotonic ms when bytes were last received. */
 uint64_t conn_heard_ms(const struct conn *conn);

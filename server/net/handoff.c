@@ -101,6 +101,7 @@ void handoff_receive(struct shard *shard, struct conn *c)
     conn_enter(c, CONN_WS);
     if (c->limited) (void)addr_add(net, c);     /* not refused: it was counted where it came in */
     conn_start(c, s);
+    say(SAY_DEBUG, "conn_moved", SAY_CONN(c->id), SAY_U64("to", shard->id));
     if (sock_open(s, move->fd) != 0) {
         sock_close_fd(move->fd);
         conn_fail(c, ERR_IO);

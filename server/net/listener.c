@@ -133,6 +133,9 @@ static void listener_accept(struct net *net)
         return;
     }
     conn_start(c, s);
+    say(c->refused ? SAY_WARN : SAY_DEBUG, c->refused ? "conn_refused" : "conn_opened", SAY_CONN(c->id),
+        SAY_TEXT("peer", c->peer),
+        SAY_TEXT("why", crowd ? "connections_per_address_max" : full ? "connections_max" : "ok"));
     if (crowd) {
         answer_refusal(c, 429, "too many connections from this address");
     } else if (full) {

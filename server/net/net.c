@@ -9,8 +9,6 @@
 #include "proto/wsframe.h"
 #include "server/net/inside.h"
 
-enum { NET_ID_SHIFT = 48 };              /* conn ids: shard, and a count of its own that never wraps */
-
 int net_open(struct shard *shard, const struct net_config *config, int fd)
 {
     int err = ERR_NOMEM;
@@ -18,7 +16,7 @@ int net_open(struct shard *shard, const struct net_config *config, int fd)
     if (!net) return err;
     net->shard = shard;
     net->config = *config;
-    net->next_id = ((uint64_t)shard->id << NET_ID_SHIFT) + 1;
+    net->next_id = (uint64_t)config->run << SAY_CONN_RUN_SHIFT | (uint64_t)shard->id << SAY_CONN_SHARD_SHIFT | 1;
     TAILQ_INIT(&net->conns);
     STAILQ_INIT(&net->dirty);
     STAILQ_INIT(&net->moves);

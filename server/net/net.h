@@ -21,6 +21,7 @@ struct net_config {
     const struct conn_events *events;
     const char *ws_path;              /* "/v1/ws" */
     struct net_settings settings;     /* to begin with */
+    uint32_t run;                     /* 20 random bits of this start, for conn_id(); so ids of two starts differ */
     int backlog;                      /* of each shard's listening socket; 1.. */
 };
 
