@@ -22,7 +22,8 @@ VERSION := 0.1.0
 
 # llhttp is generated C: Debian 12 ships it inside node-llhttp, later ones as a library of its own.
 LLHTTP_SRC := $(wildcard /usr/share/llhttp/*.c)
-LLHTTP_INC := $(if $(LLHTTP_SRC),-isystem /usr/share/include/llhttp)
+# Its strict mode is chosen when it is compiled; the libraries have no other.
+LLHTTP_INC := $(if $(LLHTTP_SRC),-isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
 LLHTTP_LIB := $(if $(LLHTTP_SRC),,-lllhttp)
 MSGPACK    := $(if $(wildcard /usr/lib/*/libmsgpackc.so /usr/lib/libmsgpackc.so),-lmsgpackc,-lmsgpack-c)
 

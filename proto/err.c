@@ -10,6 +10,7 @@
 enum {
     ERR_CODE_INSIDE = 100,          /* from here on never sent to a peer */
     CLOSE_NORMAL = 1000,            /* RFC 6455, section 7.4.1 */
+    CLOSE_NOT_ACCEPTED = 1003,      /* "a type of data it cannot accept": RFC 6455 has text and binary in mind */
     CLOSE_INTERNAL = 1011,
     CLOSE_PRIVATE = 4000,           /* the range that section 7.4.2 leaves to applications */
 };
@@ -85,5 +86,6 @@ int err_close_code(int err)
 {
     if (err == ERR_OK) return CLOSE_NORMAL;
     if (err > 0 || err <= -ERR_CODE_INSIDE) return CLOSE_INTERNAL;
+    if (err == ERR_NOT_BINARY) return CLOSE_NOT_ACCEPTED;
     return CLOSE_PRIVATE - err;
 }

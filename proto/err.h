@@ -80,7 +80,8 @@ int err_from_name(const char *name);
  * what was erased or has ended, else STORAGE: unknown, repeat. */
 int err_for_peer(int err);
 /* The WebSocket close code (RFC 6455, section 7.4) that ends a connection for this error: 4000 + its code
- * for errors with a number below 100, 1011 for those inside, 1000 for 0. */
+ * for errors with a number below 100, but 1003 for NOT_BINARY; 1011 for those inside, 1000 for 0. What breaks
+ * RFC 6455 itself has codes of its own (server/net/ws.h). */
 int err_close_code(int err);
 
 #endif

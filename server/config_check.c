@@ -1,10 +1,12 @@
-/* config_check.c - what no single value shows: whether this machine can do what is asked. See config.h. */
+/* config_check.c - what no single value shows: whether this machine can do what is asked, and lists. See config.h. */
 #include "server/config.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "server/net/net.h"
 
 static void complain(const struct config_input *input, const struct config *config, const struct config_source *sources,
                      int key, const char *what, struct config_problems *problems)
@@ -58,5 +60,8 @@ bool config_check(const struct config_input *input, const struct config *config,
     uint32_t before = problems->count;
     check_data(config->data, what);
     if (what[0]) complain(input, config, sources, CONFIG_KEY_data, what, problems);
+    if (origins_check(config->allowed_origins, what)) {
+        complain(input, config, sources, CONFIG_KEY_allowed_origins, what, problems);
+    }
     return problems->count == before;
 }

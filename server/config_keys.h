@@ -53,6 +53,10 @@
            "How long an HTTP connection without a request is kept for the next one.")                                  \
     NUMBER(close_linger_s, 5, 1, 600, "seconds", RELOAD,                                                               \
            "How long a connection that is being closed may take for its last bytes: who is slow still learns why.")    \
+    TEXT(allowed_origins, "", 0, 511, "SCHEME://HOST ..., or *", RELOAD,                                               \
+         "Web pages that may use this server beside those of its own address, as browsers name them: "                 \
+         "https://chat.example.org, several with spaces or commas between; * is every page there is. Programs that "   \
+         "are no browsers are not concerned.")                                                                         \
     GROUP("Memory")                                                                                                    \
     NUMBER(conversations_hot_max, 20000, 16, 10000000, "conversations", RELOAD,                                        \
            "Conversations that a shard keeps in memory; another one is read from disk when it is needed, about a "     \

@@ -238,6 +238,7 @@ static void set_rooms(struct server *server, const struct server_options *option
     server->net = (struct net_config){
         .events = &chat_conn_events,
         .ws_path = "/v1/ws",
+        .api_prefix = "/v1/",
         .settings = server->now.net,
         .run = randombytes_uniform(1u << 20),
         .backlog = (int)server->config.listen_backlog,

@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 
 void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards)
 {
@@ -24,6 +25,8 @@ void settings_fill(struct settings *s, const struct config *config, const struct
         .keepalive_ms = (uint32_t)config->http_keepalive_s * 1000,
         .linger_ms = (uint32_t)config->close_linger_s * 1000,
     };
+    _Static_assert(NET_ORIGINS_BYTES_MAX >= sizeof config->allowed_origins, "a list of origins fits");
+    strcpy(s->net.allowed_origins, config->allowed_origins);
 }
 
 struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards)

@@ -18,7 +18,6 @@
 #include "server/net/inside.h"
 
 enum {
-    WS_CLOSE_NORMAL = 1000,             /* RFC 6455, section 7.4.1 */
     WS_REASON_BYTES_MAX = 123,          /* what is left of a control frame behind the code */
     WS_SHORT_HEADER = 2,
 };
@@ -193,7 +192,7 @@ static void conn_on_ws_ping(void *arg, struct bytes payload)
 static void conn_on_ws_close(void *arg, uint16_t code)
 {
     struct conn *c = arg;
-    if (!conn_is_ending(c)) conn_close_with(c, ERR_PEER, code ? code : WS_CLOSE_NORMAL, "");
+    if (!conn_is_ending(c)) conn_close_with(c, ERR_PEER, code ? code : WS_CODE_NORMAL, "");
 }
 
 static const struct ws_events conn_ws_events = {
@@ -201,6 +200,19 @@ static const struct ws_events conn_ws_events = {
     .on_ping = conn_on_ws_ping,
     .on_close = conn_on_ws_close,
 };
+
+/* What breaks RFC 6455 gets its codes; those of our own errors (4000 and up) are for what breaks the protocol above. */
+static void conn_fail_ws(struct conn *c, const struct ws *ws, int err)
+{
+    const char *text;
+    if (conn_is_ending(c)) return;
+    if (err == ERR_NOMEM) {
+        conn_close(c, err);
+    } else {
+        enum ws_code code = ws_code(ws, &text);
+        conn_close_with(c, err, (uint16_t)code, text);
+    }
+}
 
 /* A connection between two messages has no parser; it borrows the shard's, and keeps it only with part of a message in
  * it. */
@@ -216,6 +228,7 @@ static size_t conn_feed_ws(struct conn *c, struct bytes in)
     }
     size_t used;
     int err = ws_feed(ws, &conn_ws_events, c, in, &used);
+    if (err && err != ERR_PEER) conn_fail_ws(c, ws, err);
     if (!ws_is_spent(ws) && !ws_is_clean(ws)) {
         c->ws = ws;
     } else if (!ws_is_spent(ws) && !net->ws_spare) {
@@ -223,7 +236,6 @@ static size_t conn_feed_ws(struct conn *c, struct bytes in)
     } else {
         ws_free(ws);
     }
-    if (err && err != ERR_PEER) conn_close(c, err);
     return used;
 }
 

@@ -74,6 +74,7 @@ struct conn {
     bool answering : 1;               /* HTTP: a request is with its owner */
     bool keep_alive : 1;              /* HTTP: after its answer */
     bool is_head : 1;                 /* HTTP: its answer has no body */
+    bool cors : 1;                    /* HTTP: a page of another origin asked, and may read the answer */
     bool heard_message : 1;           /* WS: at least one; the first must come in time */
     bool binary : 1;                  /* WS: the message that is being handled */
     bool eof : 1;                     /* the peer sends no more */

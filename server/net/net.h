@@ -6,6 +6,9 @@
 
 #include "server/net/conn.h"
 #include "server/net/handoff.h"
+#include "server/net/origin.h"
+
+enum { NET_ORIGINS_BYTES_MAX = 512 };     /* a list of allowed origins, with its NUL */
 
 /* What an operator may change while it runs: each shard has a copy. */
 struct net_settings {
@@ -15,11 +18,13 @@ struct net_settings {
     uint32_t request_ms;              /* a request, and the first WebSocket message, must be whole within this time */
     uint32_t keepalive_ms;            /* a kept connection without a request */
     uint32_t linger_ms;               /* a closing connection gets this long to take its last bytes */
+    char allowed_origins[NET_ORIGINS_BYTES_MAX];   /* web pages that may ask, beside those of the same host: origin.h */
 };
 
 struct net_config {
     const struct conn_events *events;
     const char *ws_path;              /* "/v1/ws" */
+    const char *api_prefix;           /* "/v1/": pages of other origins are kept from what lies below it */
     struct net_settings settings;     /* to begin with */
     uint32_t run;                     /* 20 random bits of this start, for conn_id(); so ids of two starts differ */
     int backlog;                      /* of each shard's listening socket; 1.. */

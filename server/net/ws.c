@@ -1,14 +1,17 @@
 /* ws.c - wslay behind ws.h.
  *
- * wslay's event interface does the framing, masks, fragment order, UTF-8 and close codes. Two things are done here:
+ * wslay's event interface does the framing, masks, fragment order, UTF-8 and close codes. Three things are done here:
  *
  * - Messages are put together in a buffer of our own. Wslay would allocate each fragment by itself, so that a
  *   message of 64 KiB in fragments of one byte held 7 MiB; and would believe a frame's length before its bytes came.
- * - Bytes are counted. Wslay reads ahead and does not say how far it is, but tells each frame's start; so bytes given
- *   less bytes of frames told are what lies behind the last frame. That says where to stop behind a message, and
+ * - Wslay gets one frame at a time: left to itself it reads ahead and does not say how far it is. A frame's header is
+ *   gathered here until it is whole, since it says where the frame ends. So we know where to stop behind a message, and
  *   whether anything is held at all.
+ * - A control frame is gathered whole (131 bytes at most): wslay looks at the reason of a close frame piece by piece, and
+ *   takes a good one for bad when a character lies across two.
  *
- * Wslay never sends: its writing side is shut, so it queues no pongs and close frames of its own. */
+ * Wslay never sends: its writing side is shut, so it queues no pongs and close frames of its own. Nor does it say then
+ * which code it would have sent; fail() works that out. */
 #include "server/net/ws.h"
 
 #include <assert.h>
@@ -18,63 +21,134 @@
 
 #include "proto/err.h"
 
+enum {
+    FIN = 0x80, CONTROL = 0x08, OPCODE = 0x0f,           /* of a frame's first byte */
+    MASKED = 0x80, LEN = 0x7f, LEN_16 = 126, LEN_64 = 127,   /* of its second */
+    MASK_BYTES = 4,
+    CONTROL_PAYLOAD_MAX = 125,
+    HEAD_BYTES_MAX = 2 + MASK_BYTES + CONTROL_PAYLOAD_MAX,   /* a control frame; a header alone has 14 */
+};
+
 struct ws {
     wslay_event_context_ptr wslay;
     struct buf message;                  /* of the fragments so far */
-    uint64_t given;                      /* bytes handed to wslay since the last clean point */
-    uint64_t framed;                     /* bytes of all frames whose start it told since then, whole or not */
     uint64_t declared;                   /* payload that the message's frames have announced so far */
+    uint32_t frames;                     /* of the message so far */
+    uint64_t left;                       /* of the frame: payload that wslay has not got yet */
+    uint8_t head[HEAD_BYTES_MAX];        /* of the frame: its header, or all of it when it is a control frame */
+    uint8_t head_len, head_at;           /* gathered, and of that given to wslay */
+    bool head_whole;
     bool fragmented;                     /* a message is open between two data frames */
-    bool in_data;                        /* the frame being read carries message bytes: not a control frame */
+    bool text;                           /* the message is one */
+    bool told;                           /* wslay has taken the frame's header: what is wrong now is in its payload */
     bool stopped;                        /* on_message said so, or an error ended it */
     int err;
+    enum ws_code code;
     /* -- during ws_feed() -- */
     const struct ws_events *events;
     void *arg;
     struct bytes in;
-    size_t at;                           /* of in, given to wslay */
+    size_t at;                           /* of in, taken */
 };
 
-/* Masked by the peer, as it must be: 2 bytes, the longer length where there is one, and the mask. */
-static uint64_t header_len(uint64_t payload)
+static void ws_stop(struct ws *ws, int err, enum ws_code code)
 {
-    return 2 + 4 + (payload <= 125 ? 0 : payload <= UINT16_MAX ? 2 : 8);
-}
-
-static void ws_stop(struct ws *ws, int err)
-{
-    if (!ws->err) ws->err = err;
+    if (!ws->err) {
+        ws->err = err;
+        ws->code = code;
+    }
     ws->stopped = true;
     wslay_event_shutdown_read(ws->wslay);
+}
+
+/* -- one frame at a time -- */
+
+static bool is_control(const struct ws *ws)
+{
+    return ws->head[0] & CONTROL;
+}
+
+/* Bytes of header to be gathered, as far as the first ones tell; of a control frame that may be one its payload too. */
+static size_t head_need(const struct ws *ws)
+{
+    if (ws->head_len < 2) return 2;
+    uint8_t len = ws->head[1] & LEN;
+    size_t need = 2 + (len == LEN_16 ? 2 : len == LEN_64 ? 8 : 0) + (ws->head[1] & MASKED ? MASK_BYTES : 0);
+    return is_control(ws) && len <= CONTROL_PAYLOAD_MAX ? need + len : need;
+}
+
+static uint64_t payload_len(const struct ws *ws)
+{
+    uint8_t len = ws->head[1] & LEN;
+    if (is_control(ws) && len <= CONTROL_PAYLOAD_MAX) return 0;     /* it is in the head */
+    return len == LEN_16 ? get_u16(ws->head + 2) : len == LEN_64 ? get_u64(ws->head + 2) : len;
+}
+
+/* True when it is whole. */
+static bool gather_head(struct ws *ws)
+{
+    while (!ws->head_whole && ws->at < ws->in.len) {
+        ws->head[ws->head_len++] = ws->in.at[ws->at++];
+        ws->head_whole = ws->head_len >= 2 && ws->head_len == head_need(ws);
+    }
+    return ws->head_whole;
+}
+
+static void frame_end(struct ws *ws)
+{
+    ws->head_len = ws->head_at = 0;
+    ws->head_whole = false;
 }
 
 static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *buf, size_t len, int flags, void *user)
 {
     struct ws *ws = user;
     (void)flags;
-    size_t left = ws->in.len - ws->at;
-    if (left == 0) {
+    if (ws->head_whole && ws->head_at == ws->head_len && ws->left == 0) frame_end(ws);
+    if (!gather_head(ws)) {
         wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
         return -1;
     }
-    if (len > left) len = left;
-    memcpy(buf, ws->in.at + ws->at, len);
-    ws->at += len;
-    ws->given += len;
+    if (ws->head_at == 0) {
+        ws->told = false;
+        ws->left = payload_len(ws);
+    }
+    const uint8_t *from = ws->head + ws->head_at;
+    size_t have = ws->head_len - ws->head_at;
+    bool in_head = have > 0;
+    if (!in_head) {
+        from = ws->in.at + ws->at;
+        have = ws->in.len - ws->at;
+        if (have > ws->left) have = (size_t)ws->left;
+    }
+    if (have == 0) {
+        wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
+        return -1;
+    }
+    if (len > have) len = have;
+    memcpy(buf, from, len);
+    if (in_head) {
+        ws->head_at += (uint8_t)len;
+    } else {
+        ws->at += len;
+        ws->left -= len;
+    }
     return (ssize_t)len;
 }
+
+/* -- what wslay tells -- */
 
 static void on_frame_start(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *frame,
                            void *user)
 {
     struct ws *ws = user;
     (void)wslay;
-    ws->framed += header_len(frame->payload_length) + frame->payload_length;
-    ws->in_data = !wslay_is_ctrl_frame(frame->opcode);
-    if (!ws->in_data) return;
+    ws->told = true;
+    if (wslay_is_ctrl_frame(frame->opcode)) return;
+    if (!ws->fragmented) ws->text = frame->opcode == WSLAY_TEXT_FRAME;
     ws->fragmented = !frame->fin;
     ws->declared += frame->payload_length;
-    if (ws->declared > ws->message.max) ws_stop(ws, ERR_TOO_BIG);
+    if (ws->declared > ws->message.max || ++ws->frames > WS_FRAGMENTS_MAX) ws_stop(ws, ERR_TOO_BIG, WS_CODE_TOO_BIG);
 }
 
 static void on_frame_chunk(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_chunk_arg *chunk,
@@ -82,19 +156,19 @@ static void on_frame_chunk(wslay_event_context_ptr wslay, const struct wslay_eve
 {
     struct ws *ws = user;
     (void)wslay;
-    if (ws->stopped || !ws->in_data) return;
+    if (ws->stopped || is_control(ws)) return;
     buf_put(&ws->message, chunk->data, chunk->data_length);
-    if (ws->message.err) ws_stop(ws, ws->message.err);
+    if (ws->message.err) ws_stop(ws, ws->message.err, WS_CODE_TOO_BIG);
 }
 
-/* Wslay takes half a code for none, and looks at a reason only where it came in one piece with its code. */
+/* Wslay takes half a code for none. */
 static void ws_on_close(struct ws *ws, struct bytes payload, uint16_t code)
 {
-    if (payload.len == 1 || (payload.len > 2 && !bytes_is_utf8(bytes_of(payload.at + 2, payload.len - 2)))) {
-        ws_stop(ws, ERR_MALFORMED);
+    if (payload.len == 1) {
+        ws_stop(ws, ERR_MALFORMED, WS_CODE_PROTOCOL);
         return;
     }
-    ws_stop(ws, ERR_PEER);
+    ws_stop(ws, ERR_PEER, WS_CODE_NORMAL);
     ws->events->on_close(ws->arg, code);
 }
 
@@ -107,8 +181,9 @@ static void on_msg(wslay_event_context_ptr wslay, const struct wslay_event_on_ms
     case WSLAY_TEXT_FRAME:
     case WSLAY_BINARY_FRAME:
         ws->declared = 0;
+        ws->frames = 0;
         if (!ws->events->on_message(ws->arg, buf_bytes(&ws->message), msg->opcode == WSLAY_BINARY_FRAME)) {
-            ws_stop(ws, 0);
+            ws_stop(ws, 0, WS_CODE_NORMAL);
         }
         buf_clear(&ws->message);
         break;
@@ -153,6 +228,25 @@ void ws_free(struct ws *ws)
     free(ws);
 }
 
+/* Of a close frame: what stands behind its code. */
+static bool reason_is_utf8(const struct ws *ws)
+{
+    uint8_t reason[CONTROL_PAYLOAD_MAX];
+    const uint8_t *mask = ws->head + 2, *payload = mask + MASK_BYTES;
+    size_t len = ws->head[1] & LEN;
+    for (size_t i = 2; i < len; i++) reason[i - 2] = payload[i] ^ mask[i % MASK_BYTES];
+    return len <= 2 || bytes_is_utf8(bytes_of(reason, len - 2));
+}
+
+/* Wslay has refused. Its header taken, a data frame can only be wrong in a text's UTF-8, a close frame also in its code. */
+static void fail(struct ws *ws)
+{
+    bool utf8 = false;
+    if (ws->told && !is_control(ws)) utf8 = ws->text;
+    else if (ws->told && (ws->head[0] & OPCODE) == WSLAY_CONNECTION_CLOSE) utf8 = !reason_is_utf8(ws);
+    ws_stop(ws, ERR_MALFORMED, utf8 ? WS_CODE_NOT_UTF8 : WS_CODE_PROTOCOL);
+}
+
 int ws_feed(struct ws *ws, const struct ws_events *events, void *arg, struct bytes in, size_t *used_out)
 {
     assert(!ws->stopped);
@@ -161,22 +255,22 @@ int ws_feed(struct ws *ws, const struct ws_events *events, void *arg, struct byt
     ws->in = in;
     ws->at = 0;
     int r = wslay_event_recv(ws->wslay);
-    if (r == WSLAY_ERR_NOMEM) {
-        ws_stop(ws, ERR_NOMEM);
-    } else if (r != 0 || (!wslay_event_get_read_enabled(ws->wslay) && !ws->stopped)) {
-        ws_stop(ws, ERR_MALFORMED);
-    }
-    if (ws->stopped && !ws->err) {
-        /* Stopped at the end of a frame, the last one told: what wslay read ahead came with this feed, since the
-         * frame's own last byte did. */
-        assert(ws->given >= ws->framed && ws->given - ws->framed <= ws->at);
-        *used_out = ws->at - (size_t)(ws->given - ws->framed);
-    } else {
-        *used_out = in.len;
-    }
-    if (!ws->stopped && ws->given == ws->framed) ws->given = ws->framed = 0;
+    if (r == WSLAY_ERR_NOMEM) ws_stop(ws, ERR_NOMEM, WS_CODE_PROTOCOL);
+    else if (r != 0 || (!wslay_event_get_read_enabled(ws->wslay) && !ws->stopped)) fail(ws);
+    *used_out = ws->stopped && !ws->err ? ws->at : in.len;
     ws->in = BYTES_NONE;
     return ws->err;
+}
+
+enum ws_code ws_code(const struct ws *ws, const char **text_out)
+{
+    switch (ws->code) {
+    case WS_CODE_NOT_UTF8: *text_out = "text that is not UTF-8"; break;
+    case WS_CODE_TOO_BIG:  *text_out = "a message larger than the limit, or in too many fragments"; break;
+    case WS_CODE_PROTOCOL: *text_out = "not WebSocket as RFC 6455 has it"; break;
+    case WS_CODE_NORMAL:   *text_out = ""; break;
+    }
+    return ws->code;
 }
 
 bool ws_is_spent(const struct ws *ws)
@@ -186,5 +280,6 @@ bool ws_is_spent(const struct ws *ws)
 
 bool ws_is_clean(const struct ws *ws)
 {
-    return !ws->stopped && ws->given == ws->framed && !ws->fragmented;
+    bool at_end = !ws->head_len || (ws->head_whole && ws->head_at == ws->head_len && ws->left == 0);
+    return !ws->stopped && at_end && !ws->fragmented;
 }

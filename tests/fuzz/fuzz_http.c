@@ -27,21 +27,26 @@ static void note(struct buf *log, const char *text)
 static void note_request(struct buf *log, struct http *h)
 {
     char key[HTTP_KEY_TEXT] = "";
-    const char *why = NULL;
     struct http_head head = http_head(h);
     struct bytes body = http_body(h);
     assert(strlen(head.path) + strlen(head.query) < HTTP_HEAD_BYTES_MAX);
     assert(body.len <= HTTP_BODY_BYTES_MAX);
     assert(!http_take_continue(h));
-    int status = http_upgrade(h, key, &why);
-    assert(status == 101 ? strlen(key) == HTTP_KEY_TEXT - 1 : *why != '\0');
+    struct http_bad upgrade = http_upgrade(h, key);
+    assert(upgrade.status == 101 ? strlen(key) == HTTP_KEY_TEXT - 1 : *upgrade.text != '\0');
+    assert(head.path[0] == '/' && strlen(head.host) + strlen(head.origin) < HTTP_HEAD_BYTES_MAX);
     note(log, head.method);
     note(log, head.path);
     note(log, head.query);
-    note(log, why);
+    note(log, head.host);
+    note(log, head.origin);
+    note(log, head.preflight);
+    note(log, head.forwarded_for);
+    note(log, head.forwarded);
+    note(log, upgrade.status == 101 ? "" : upgrade.text);
     note(log, key);
     buf_put_u8(log, (uint8_t)(head.keep_alive | head.is_head << 1));
-    buf_put_u16(log, (uint16_t)status);
+    buf_put_u16(log, (uint16_t)upgrade.status);
     buf_put_u32(log, (uint32_t)body.len);
     buf_put(log, body.len ? body.at : (const uint8_t *)"", body.len);
 }
@@ -62,9 +67,11 @@ static void run(struct bytes stream, size_t piece_max, struct buf *log)
             if (step == HTTP_STEP_WHOLE) note_request(log, h);
         }
     }
-    buf_put_u16(log, (uint16_t)http_bad_status(h));
+    struct http_bad bad = http_bad(h);
+    buf_put_u16(log, (uint16_t)bad.status);
     buf_put_u8(log, http_is_idle(h));
-    assert((step == HTTP_STEP_BAD) == (http_bad_status(h) != 0));
+    assert((step == HTTP_STEP_BAD) == (bad.status != 0));
+    if (bad.status) note(log, bad.text);
     http_free(h);
 }
 

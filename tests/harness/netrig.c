@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,7 @@ static void on_message(struct conn *conn, struct bytes m, bool binary)
 static void on_request(struct conn *conn, const struct http_request *r)
 {
     struct netrig *rig = rig_of(conn_shard(conn));
-    if (strcmp(r->path, "/echo") == 0) {
+    if (strcmp(r->path, "/echo") == 0 || strcmp(r->path, "/v1/echo") == 0) {
         char text[HTTP_BODY_BYTES_MAX + 256];
         int len = snprintf(text, sizeof text, "%s %s %.*s", r->method, r->query, (int)r->body.len,
                            r->body.len ? (const char *)r->body.at : "");
@@ -199,13 +200,15 @@ struct netrig *netrig_up(const struct netrig_options *options)
     char why[128];
     struct netrig *rig = calloc(1, sizeof *rig);
     if (!rig) fail("out of memory");
+    signal(SIGPIPE, SIG_IGN);             /* as the program does */
     uint16_t shards = options->shards ? options->shards : 1;
     rig->config = (struct net_config){
-        .events = &events, .ws_path = "/v1/ws", .backlog = BACKLOG,
+        .events = &events, .ws_path = "/v1/ws", .api_prefix = "/v1/", .backlog = BACKLOG,
         .settings = { .conns_max = options->conns_max ? options->conns_max : CONNS_MANY,
                       .conns_per_address_max = options->conns_per_address_max, .request_ms = NETRIG_REQUEST_MS,
                       .keepalive_ms = NETRIG_KEEPALIVE_MS, .linger_ms = NETRIG_LINGER_MS },
     };
+    if (options->allowed_origins) strcpy(rig->config.settings.allowed_origins, options->allowed_origins);
     rig->hand = options->hand;
     pthread_mutex_init(&rig->mutex, NULL);
     pthread_cond_init(&rig->changed, NULL);

@@ -7,7 +7,7 @@
  *     …
  *     netrig_down(rig);                   stops the house; asserts that every connection was told closed, once
  *
- * The service. Requests: any to /echo is answered with "METHOD QUERY BODY"; one to /later when netrig_answer() says;
+ * The service. Requests: any to /echo or /v1/echo is answered with "METHOD QUERY BODY"; one to /later when netrig_answer() says;
  * all else is 404. Messages, by their first byte:
  *   H<n>…      live on shard n: handed there if need be, then it owns the connection and answers "W<n>…"
  *   M<n>…      go round the shards until it is on n, then as H
@@ -31,6 +31,7 @@ struct netrig_options {
     uint16_t shards;                      /* 0: 1 */
     uint32_t conns_max;                   /* 0: many */
     uint32_t conns_per_address_max;       /* 0: no limit */
+    const char *allowed_origins;          /* NULL: none but the same host */
     const char *address;                  /* NULL: "127.0.0.1:0" */
     struct clock_hand *hand;              /* NULL: the real clock */
 };

@@ -79,6 +79,11 @@ static void expect(struct buf *stream, const char *log, int err)
         struct ws *ws;
         assert_int_equal(ws_new(MESSAGE_MAX, &ws), 0);
         assert_int_equal(feed_all(ws, &h, buf_bytes(stream), pieces[i]), err);
+        const char *text;
+        if (err == ERR_MALFORMED || err == ERR_TOO_BIG) {
+            h.len += (size_t)snprintf(h.log + h.len, sizeof h.log - h.len, "!%d", ws_code(ws, &text));
+            assert_true(*text != '\0');
+        }
         assert_string_equal(h.log, log);
         ws_free(ws);
     }
@@ -156,45 +161,82 @@ static void the_peers_close_ends_it_and_nothing_behind_is_read(void **state)
     expect(b, "close:0", ERR_PEER);
 }
 
+static void a_reason_is_read_whole_however_it_is_cut(void **state)
+{
+    struct buf *b = *state;
+    put(b, BIN_OPEN, "a message under way is dropped");
+    put(b, CLOSE, "\x0f\xa0" "\xe2\x82\xac \xc3\xa9 \xf0\x9f\x98\x80");
+    put(b, LAST, "ghost");
+    expect(b, "close:4000", ERR_PEER);
+}
+
+static void a_message_has_no_more_fragments_than_its_limit(void **state)
+{
+    struct buf *b = *state;
+    for (int over = 0; over < 2; over++) {
+        put(b, BIN_OPEN, "");
+        for (int i = 2; i < WS_FRAGMENTS_MAX + over; i++) put(b, MORE, "");
+        put(b, LAST, "");
+        if (!over) put(b, BIN, "next");
+        expect(b, over ? "!1009" : "bin[]bin[next]", over ? ERR_TOO_BIG : 0);
+    }
+}
+
 static void what_rfc_6455_forbids_is_malformed(void **state)
 {
     struct buf *b = *state;
     feed_frame(b, BIN, false, bytes_of_str("unmasked"));
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, BIN | 0x40, "reserved bit");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, 0x83, "reserved opcode");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, 0x8b, "reserved control opcode");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, 0x09, "ping in fragments");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, LAST, "goes on with nothing");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, BIN_OPEN, "a");
     put(b, BIN, "begins inside another");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, TEXT, "\xff");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1007", ERR_MALFORMED);
     put(b, TEXT, "\xed\xa0\x80");                 /* a surrogate */
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1007", ERR_MALFORMED);
     put(b, TEXT, "cut \xe2\x82");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1007", ERR_MALFORMED);
     put(b, CLOSE, "\x03");                        /* half a code */
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, CLOSE, "\x03\xed");                    /* 1005 may not travel */
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
+    put(b, CLOSE, "\x03\xe7");                    /* nor one below 1000 */
+    expect(b, "!1002", ERR_MALFORMED);
+    put(b, CLOSE, "\x13\x88");                    /* nor one from 5000 on */
+    expect(b, "!1002", ERR_MALFORMED);
+    put(b, 0x08, "\x03\xe8");                     /* a close in fragments */
+    expect(b, "!1002", ERR_MALFORMED);
+    put(b, TEXT_OPEN, "good");
+    put(b, PING, "\xff");                         /* a ping may hold anything */
+    put(b, LAST, "\xff");
+    expect(b, "ping[\xff]!1007", ERR_MALFORMED);
+    put(b, TEXT_OPEN, "good");
+    put(b, BIN, "begins inside another");
+    expect(b, "!1002", ERR_MALFORMED);
+    put(b, TEXT_OPEN, "good");
+    put(b, PING | 0x10, "reserved bit");
+    expect(b, "!1002", ERR_MALFORMED);
     put(b, CLOSE, "\x03\xe8\xff");
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1007", ERR_MALFORMED);
     /* 5 bytes in the 16-bit form */
     buf_put(b, "\x82\xfe\x00\x05....hello", 13);
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     /* A length with its top bit set */
     buf_put(b, "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00....", 14);
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
     /* A ping of 126 bytes */
     buf_put(b, "\x89\xfe\x00\x7e....", 8);
-    expect(b, "", ERR_MALFORMED);
+    expect(b, "!1002", ERR_MALFORMED);
 }
 
 static void good_messages_before_a_bad_frame_are_heard(void **state)
@@ -203,7 +245,7 @@ static void good_messages_before_a_bad_frame_are_heard(void **state)
     put(b, BIN, "good");
     put(b, 0x83, "bad");
     put(b, BIN, "ghost");
-    expect(b, "bin[good]", ERR_MALFORMED);
+    expect(b, "bin[good]!1002", ERR_MALFORMED);
 }
 
 static void a_message_may_be_as_long_as_its_limit_and_no_longer(void **state)
@@ -215,13 +257,13 @@ static void a_message_may_be_as_long_as_its_limit_and_no_longer(void **state)
     feed_frame(b, BIN, true, bytes_of(payload, MESSAGE_MAX));
     expect(b, h.log, 0);
     feed_frame(b, BIN, true, bytes_of(payload, MESSAGE_MAX + 1));
-    expect(b, "", ERR_TOO_BIG);
+    expect(b, "!1009", ERR_TOO_BIG);
     /* also when it comes in parts that are each small */
     for (int i = 0; i < 5; i++) feed_frame(b, i ? MORE : BIN_OPEN, true, bytes_of(payload, MESSAGE_MAX / 4));
-    expect(b, "", ERR_TOO_BIG);
+    expect(b, "!1009", ERR_TOO_BIG);
     /* and a length no memory could hold is refused at its first byte */
     buf_put(b, "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff....x", 15);
-    expect(b, "", ERR_TOO_BIG);
+    expect(b, "!1009", ERR_TOO_BIG);
 }
 
 static void the_limit_is_each_messages_own(void **state)
@@ -346,6 +388,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_length_form_is_read, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(fragments_are_put_together_around_control_frames, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(the_peers_close_ends_it_and_nothing_behind_is_read, buf_setup, buf_teardown),
+        cmocka_unit_test_setup_teardown(a_reason_is_read_whole_however_it_is_cut, buf_setup, buf_teardown),
+        cmocka_unit_test_setup_teardown(a_message_has_no_more_fragments_than_its_limit, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(what_rfc_6455_forbids_is_malformed, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(good_messages_before_a_bad_frame_are_heard, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(a_message_may_be_as_long_as_its_limit_and_no_longer, buf_setup, buf_teardown),
