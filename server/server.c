@@ -158,6 +158,7 @@ static bool main_is_stopped(struct shard *shard)
 
 static const struct shard_ops main_ops = {
     .on_start = main_start,
+    .on_parcel = errand_on_parcel,       /* main's shard sends errands, and hears that they are done */
     .on_stop = main_stop,
     .is_stopped = main_is_stopped,
 };
@@ -185,6 +186,7 @@ static int make_workers(struct server *server)
     config.name = "password";
     config.threads = (uint32_t)c->password_threads;
     config.queue_max = (uint32_t)c->password_queue_max;
+    chat->hashing_threads = config.threads;
     err = worker_new(&server->house, &config, &chat->hashing);
     for (uint16_t i = 0; !err && i < server->shards; i++) {
         char name[16];

@@ -25,8 +25,8 @@
 struct vfs;
 
 enum {
-    /* Distinct statements of one connection: facts has about forty. */
-    DB_STATEMENTS_MAX = 64,
+    /* Distinct statements of one connection: facts has about sixty. */
+    DB_STATEMENTS_MAX = 96,
     /* Only a recovery of the WAL index or the last close can hold a lock we want; both take milliseconds. */
     DB_BUSY_MS_MAX = 10 * 1000,
 };

@@ -1,6 +1,6 @@
 /* facts.c - facts.db: opening, transactions, and the node's own rows.
  *
- * The tables stand in facts_schema.c, each family of rows in a file of its own: facts_account.c,
+ * The tables stand in facts_schema.c, each family of rows in a file of its own: facts_account.c, facts_device.c,
  * facts_invite.c, facts_conv.c, facts_fold.c. How SQLite is set up and why is told in db.c. */
 #include "storage/facts.h"
 

@@ -42,7 +42,7 @@ int facts_flushed_each(struct facts *facts, int (*each)(void *arg, uint32_t log,
 
 /* -- accounts ------------------------------------------------------------------------------------------- */
 enum { PASSWORD_HASH_MAX = 128, SECRET_HASH_BYTES = 32 };
-struct user_row {
+struct user_row {                                          /* of an account that is there: never of a deleted one */
     struct user_id user;
     char password_hash[PASSWORD_HASH_MAX];                 /* libsodium's crypto_pwhash_str, NUL-terminated */
     uint64_t created_ms;
@@ -51,6 +51,15 @@ struct user_row {
 };
 int facts_user_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms);
                                                            /* ERR_EXISTS, also for a name ever used */
+/* May somebody register this name? 0, or ERR_EXISTS: it is taken or was once, or (*alike_out) it looks like one that is:
+ * they have one skeleton. */
+int facts_name_check(struct facts *facts, const struct user_id *user, bool *alike_out);
+/* The skeleton itself: the name without . _ -, 0 read as o, 1 as l, then rn as m and vv as w. */
+int facts_skeleton(struct facts *facts, const char *name, char out[static USER_ID_LEN_MAX + 1]);
+/* Another password, if `old_hash` still is the one that holds (NULL: whichever). ERR_AUTH: it is not, or no such user. */
+int facts_user_password(struct facts *facts, const struct user_id *user, const char *old_hash, const char *new_hash);
+/* The account and its devices are gone; the name stays taken. Conversations stay with their other members. ERR_NOT_FOUND. */
+int facts_user_delete(struct facts *facts, const struct user_id *user, uint64_t now_ms);
 int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out);     /* ERR_NOT_FOUND */
 /* What a list of users shows of each. */
 struct user_summary {
@@ -104,6 +113,7 @@ struct device_row {
     uint64_t since_ms;            /* it is sent what came after; older records it asks for by HISTORY. 0 for the
                                    * first device a user ever had: what waited for the user comes to it */
     uint64_t live_ms;             /* when it was last seen live; sync tells cursors that moved after it */
+    uint64_t seen_ms;             /* when it was last connected, as far as its shard told; 0: not known */
     uint64_t client_seq_max;      /* the highest it used, as far as committed records or its shard told */
     uint64_t list_version;        /* its user's, read in the same statement */
     bool revoked;
@@ -115,9 +125,22 @@ struct device_row {
 int facts_device_add(struct facts *facts, const struct device_row *row);
 int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
                      struct device_row *out);              /* ERR_NOT_FOUND */
-/* Both forward only. */
+/* All three forward only. */
 int facts_device_seen(struct facts *facts, const struct user_id *user, struct device_id device,
-                      uint64_t live_ms, uint64_t client_seq_max);
+                      uint64_t live_ms, uint64_t seen_ms, uint64_t client_seq_max);
+/* How many rows of devices a user may have: the live ones, and of those revoked the newest. One that is forgotten looks
+ * like one that never was. */
+enum { DEVICE_ROWS_MAX = 4 * DEVICES_PER_USER_MAX };
+/* The user's devices, revoked ones too, oldest first; at most DEVICE_ROWS_MAX. *count_out of them in rows_out. */
+int facts_device_list(struct facts *facts, const struct user_id *user, struct device_row *rows_out, size_t *count_out);
+/* Both change the list: its new version goes to *version_out. ERR_NOT_FOUND: no such live device of this user. */
+int facts_device_name(struct facts *facts, const struct user_id *user, struct device_id device, const char *name,
+                      uint64_t *version_out);
+struct device_choice { struct device_id only, except; };   /* v 0: all of the user's, none spared */
+/* Revokes what is chosen and live, which goes to rows_out (DEVICES_PER_USER_MAX of them fit). None chosen by `only`:
+ * ERR_NOT_FOUND; else none is fine, and changes nothing. */
+int facts_device_revoke(struct facts *facts, const struct user_id *user, struct device_choice choice,
+                        struct device_row *rows_out, size_t *count_out, uint64_t *version_out);
 
 /* -- conversations --------------------------------------------------------------------------------------- */
 enum conv_type { CONV_DIRECT = 1, CONV_INBOX = 3 };        /* 2 is kept for groups; the scan goes by this order */
@@ -175,6 +198,16 @@ struct scan_row {
 };
 int facts_scan(struct facts *facts, const struct user_id *user, struct device_id device, uint8_t after_type,
                const struct conv_id *after_conv, size_t max, struct scan_row *rows_out, size_t *count_out);
+
+/* A slice of the user's direct conversations by id, those after `after` (all zero: from the first), as an export tells
+ * them: what the facts know, a flush behind the log. `peer` is the user itself for notes to oneself. */
+struct kept_row {
+    struct conv_row conv;
+    struct user_id peer;
+    struct member_row member;
+};
+int facts_kept(struct facts *facts, const struct user_id *user, const struct conv_id *after, size_t max,
+               struct kept_row *rows_out, size_t *count_out);
 
 /* -- folds ----------------------------------------------------------------------------------------------- */
 /* Apply a fold and set the log's flushed number to fold_number(), inside the caller's transaction. Repeat entries

@@ -1,4 +1,4 @@
-/* facts_account.c - users and devices.
+/* facts_account.c - users.
  *
  * Rows of their own, not folds: each call is one or two statements inside the caller's transaction and is true
  * when that is committed. */
@@ -25,7 +25,8 @@ int facts_user_get(struct facts *facts, const struct user_id *user, struct user_
 {
     struct query q;
     query_start(&q, facts->db,
-                "SELECT user, password_hash, created_ms, list_version, disabled FROM users WHERE user = ?");
+                "SELECT user, password_hash, created_ms, list_version, disabled FROM users"
+                " WHERE user = ? AND deleted_ms = 0");
     query_put_user(&q, user);
     int err = query_row(&q);
     if (!err) {
@@ -46,9 +47,9 @@ int facts_user_list(struct facts *facts, const struct user_id *after, size_t max
     size_t count = 0;
     query_start(&q, facts->db,
                 "SELECT user, created_ms, disabled,"
-                " (SELECT coalesce(max(live_ms), 0) FROM devices d WHERE d.user = u.user),"
+                " (SELECT coalesce(max(seen_ms), 0) FROM devices d WHERE d.user = u.user),"
                 " (SELECT count(*) FROM devices d WHERE d.user = u.user AND NOT revoked)"
-                " FROM users u WHERE user > ? ORDER BY user LIMIT ?");
+                " FROM users u WHERE user > ? AND deleted_ms = 0 ORDER BY user LIMIT ?");
     query_put_text(&q, after ? after->v : "");
     query_put_u64(&q, max);
     int err = 0;
@@ -69,10 +70,63 @@ int facts_user_list(struct facts *facts, const struct user_id *after, size_t max
 int facts_user_disable(struct facts *facts, const struct user_id *user, bool disabled)
 {
     struct query q;
-    query_start(&q, facts->db, "UPDATE users SET disabled = ? WHERE user = ? RETURNING 1");
+    query_start(&q, facts->db, "UPDATE users SET disabled = ? WHERE user = ? AND deleted_ms = 0 RETURNING 1");
     query_put_u64(&q, disabled);
     query_put_user(&q, user);
     return query_end(&q, query_row(&q));
+}
+
+int facts_name_check(struct facts *facts, const struct user_id *user, bool *alike_out)
+{
+    struct query q;
+    *alike_out = false;
+    query_start(&q, facts->db,
+                "SELECT user = ?1 FROM users INDEXED BY users_by_skeleton"
+                " WHERE " FACTS_SKELETON("user") " = " FACTS_SKELETON("?1") " ORDER BY 1 DESC LIMIT 1");
+    query_put_user(&q, user);
+    int err = query_row(&q);
+    if (!err) *alike_out = query_get_u64(&q) == 0;
+    err = query_end(&q, err);
+    return err == ERR_NOT_FOUND ? 0 : err ? err : ERR_EXISTS;
+}
+
+int facts_skeleton(struct facts *facts, const char *name, char out[static USER_ID_LEN_MAX + 1])
+{
+    struct query q;
+    query_start(&q, facts->db, "SELECT " FACTS_SKELETON("?1"));
+    query_put_text(&q, name);
+    int err = query_row(&q);
+    if (!err) query_get_text(&q, out, USER_ID_LEN_MAX + 1);
+    return query_end(&q, err);
+}
+
+int facts_user_password(struct facts *facts, const struct user_id *user, const char *old_hash, const char *new_hash)
+{
+    assert(strlen(new_hash) < PASSWORD_HASH_MAX);
+    struct query q;
+    query_start(&q, facts->db,
+                "UPDATE users SET password_hash = ? WHERE user = ? AND deleted_ms = 0 AND (?3 = '' OR password_hash = ?3)"
+                " RETURNING 1");
+    query_put_text(&q, new_hash);
+    query_put_user(&q, user);
+    query_put_text(&q, old_hash ? old_hash : "");
+    int err = query_end(&q, query_row(&q));
+    return err == ERR_NOT_FOUND ? ERR_AUTH : err;
+}
+
+int facts_user_delete(struct facts *facts, const struct user_id *user, uint64_t now_ms)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "UPDATE users SET deleted_ms = ?, password_hash = '', list_version = list_version + 1"
+                " WHERE user = ? AND deleted_ms = 0 RETURNING 1");
+    query_put_u64(&q, now_ms > 0 ? now_ms : 1);
+    query_put_user(&q, user);
+    int err = query_end(&q, query_row(&q));
+    if (err) return err;
+    query_start(&q, facts->db, "DELETE FROM devices WHERE user = ?");
+    query_put_user(&q, user);
+    return query_run(&q);
 }
 
 static int facts_count(struct facts *facts, const char *sql, uint64_t *out)
@@ -86,90 +140,8 @@ static int facts_count(struct facts *facts, const char *sql, uint64_t *out)
 
 int facts_counts(struct facts *facts, uint64_t *users_out, uint64_t *conversations_out, uint64_t *devices_out)
 {
-    int err = facts_count(facts, "SELECT count(*) FROM users", users_out);
+    int err = facts_count(facts, "SELECT count(*) FROM users WHERE deleted_ms = 0", users_out);
     if (!err) err = facts_count(facts, "SELECT count(*) FROM convs WHERE type < 3", conversations_out);
     if (!err) err = facts_count(facts, "SELECT count(*) FROM devices WHERE NOT revoked", devices_out);
     return err;
-}
-
-/* -- devices ---------------------------------------------------------------------------------------------- */
-
-/* 0, ERR_NOT_FOUND (user) or ERR_TOO_MANY. */
-static int device_may_be_added(struct facts *facts, const struct user_id *user)
-{
-    struct query q;
-    uint64_t count = 0;
-    query_start(&q, facts->db,
-                "SELECT (SELECT count(*) FROM devices WHERE devices.user = users.user AND NOT revoked)"
-                " FROM users WHERE user = ?");
-    query_put_user(&q, user);
-    int err = query_row(&q);
-    if (!err) count = query_get_u64(&q);
-    err = query_end(&q, err);
-    return err ? err : count >= DEVICES_PER_USER_MAX ? ERR_TOO_MANY : 0;
-}
-
-int facts_device_add(struct facts *facts, const struct device_row *row)
-{
-    int err = device_may_be_added(facts, &row->user);
-    if (err) return err;
-    struct query q;
-    query_start(&q, facts->db,
-                "INSERT INTO devices (user, since_ms, device, token_hash, name, created_ms, live_ms, client_seq_max, revoked)"
-                " VALUES (?1, iif(EXISTS (SELECT 1 FROM devices WHERE user = ?1), ?2, 0), ?3, ?4, ?5, ?2, ?6, ?7, ?8)");
-    query_put_user(&q, &row->user);
-    query_put_u64(&q, row->created_ms);
-    query_put_device(&q, row->device);
-    query_put_blob(&q, row->token_hash, sizeof row->token_hash);
-    query_put_text(&q, row->name);
-    query_put_u64(&q, row->live_ms);
-    query_put_u64(&q, row->client_seq_max);
-    query_put_u64(&q, row->revoked);
-    err = query_run(&q);
-    if (err) return err;
-    query_start(&q, facts->db, "UPDATE users SET list_version = list_version + 1 WHERE user = ?");
-    query_put_user(&q, &row->user);
-    return query_run(&q);
-}
-
-int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
-                     struct device_row *out)
-{
-    struct query q;
-    query_start(&q, facts->db,
-                "SELECT d.token_hash, d.name, d.created_ms, d.since_ms, d.live_ms, d.client_seq_max, d.revoked,"
-                "       u.list_version, u.disabled"
-                " FROM devices d JOIN users u ON u.user = d.user WHERE d.user = ? AND d.device = ?");
-    query_put_user(&q, user);
-    query_put_device(&q, device);
-    int err = query_row(&q);
-    if (!err) {
-        memset(out, 0, sizeof *out);
-        out->user = *user;
-        out->device = device;
-        query_get_blob(&q, out->token_hash, sizeof out->token_hash);
-        query_get_text(&q, out->name, sizeof out->name);
-        out->created_ms = query_get_u64(&q);
-        out->since_ms = query_get_u64(&q);
-        out->live_ms = query_get_u64(&q);
-        out->client_seq_max = query_get_u64(&q);
-        out->revoked = query_get_u64(&q) != 0;
-        out->list_version = query_get_u64(&q);
-        out->user_disabled = query_get_u64(&q) != 0;
-    }
-    return query_end(&q, err);
-}
-
-int facts_device_seen(struct facts *facts, const struct user_id *user, struct device_id device,
-                      uint64_t live_ms, uint64_t client_seq_max)
-{
-    struct query q;
-    query_start(&q, facts->db,
-                "UPDATE devices SET live_ms = max(live_ms, ?), client_seq_max = max(client_seq_max, ?)"
-                " WHERE user = ? AND device = ?");
-    query_put_u64(&q, live_ms);
-    query_put_u64(&q, client_seq_max);
-    query_put_user(&q, user);
-    query_put_device(&q, device);
-    return query_run(&q);
 }

@@ -43,7 +43,7 @@ int facts_conv_rows(struct facts *facts, const struct conv_id *conv, const struc
 static int user_exists(struct facts *facts, const struct user_id *user)
 {
     struct query q;
-    query_start(&q, facts->db, "SELECT 1 FROM users WHERE user = ?");
+    query_start(&q, facts->db, "SELECT 1 FROM users WHERE user = ? AND deleted_ms = 0");
     query_put_user(&q, user);
     return query_end(&q, query_row(&q));
 }
@@ -187,6 +187,46 @@ int facts_scan(struct facts *facts, const struct user_id *user, struct device_id
         row->delivered = query_get_u64(&q);
         row->has_cursor = row->delivered > 0;     /* a device that only sent has a row, and acknowledged nothing */
         row->marked_ms = query_get_u64(&q);
+    }
+    err = query_end(&q, err == ERR_END ? 0 : err);
+    *count_out = err ? 0 : count;
+    return err;
+}
+
+int facts_kept(struct facts *facts, const struct user_id *user, const struct conv_id *after, size_t max,
+               struct kept_row *rows_out, size_t *count_out)
+{
+    struct query q;
+    size_t count = 0;
+    query_start(&q, facts->db,
+                "SELECT m.conv, c.created_ms, c.head, c.counted, c.last_id, c.marked_ms, m.from_seq, m.to_seq, m.read,"
+                "       m.read_ms, m.delivered, m.delivered_ms, m.sent,"
+                "       coalesce((SELECT p.user FROM members p WHERE p.conv = m.conv AND p.user <> m.user LIMIT 1), m.user)"
+                " FROM members m INDEXED BY members_by_user CROSS JOIN convs c ON c.conv = m.conv"
+                " WHERE m.user = ? AND m.type = 1 AND m.conv > ? ORDER BY m.conv LIMIT ?");    /* CONV_DIRECT */
+    query_put_user(&q, user);
+    query_put_blob(&q, after->v, sizeof after->v);
+    query_put_u64(&q, max);
+    int err = 0;
+    while (count < max && (err = query_row(&q)) == 0) {
+        struct kept_row *row = &rows_out[count++];
+        memset(row, 0, sizeof *row);
+        query_get_blob(&q, row->conv.conv.v, sizeof row->conv.conv.v);
+        row->conv.type = CONV_DIRECT;
+        row->conv.created_ms = query_get_u64(&q);
+        row->conv.head = query_get_u64(&q);
+        row->conv.counted = query_get_u64(&q);
+        query_get_blob(&q, row->conv.last_id.v, sizeof row->conv.last_id.v);
+        row->conv.marked_ms = query_get_u64(&q);
+        row->member.user = *user;
+        row->member.from_seq = query_get_u64(&q);
+        row->member.to_seq = query_get_u64(&q);
+        row->member.read = query_get_u64(&q);
+        row->member.read_ms = query_get_u64(&q);
+        row->member.delivered = query_get_u64(&q);
+        row->member.delivered_ms = query_get_u64(&q);
+        row->member.sent = query_get_u64(&q);
+        query_get_user(&q, &row->peer);
     }
     err = query_end(&q, err == ERR_END ? 0 : err);
     *count_out = err ? 0 : count;

@@ -119,5 +119,14 @@ const char *const facts_migrations[] = {
     "  SELECT hash, '', uses_left, uses_left, expires_ms, created_ms FROM invites ORDER BY created_ms, hash;"
     "DROP TABLE invites;"
     "ALTER TABLE invites_new RENAME TO invites;",
+
+    /* 3: accounts, whole */
+
+    /* 0: there. The row of a deleted account keeps its name taken, and nothing else. */
+    "ALTER TABLE users ADD COLUMN deleted_ms INTEGER NOT NULL DEFAULT 0;"
+    /* When it was last connected, for people; live_ms is for the sync and lies before it. 0: not known. */
+    "ALTER TABLE devices ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;"
+    /* Names that look alike have the same skeleton. */
+    "CREATE INDEX users_by_skeleton ON users (" FACTS_SKELETON("user") ");",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

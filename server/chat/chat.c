@@ -41,6 +41,7 @@ static void chat_on_retry(struct timeout *t)
     accept_retry(chat);
     partings_retry(chat);
     sessions_retry(chat);
+    if (chat->shard->errands) errands_retry(chat->shard);
 }
 
 /* -- parcels ------------------------------------------------------------------------------------------------ */
@@ -95,6 +96,10 @@ void chat_on_parcel(struct shard *shard, const struct parcel *parcel)
     case PARCEL_ANSWERED:
         session_on_answer(chat, parcel->u.ask);
         break;
+    case PARCEL_ERRAND:
+    case PARCEL_ERRAND_DONE:
+        errand_on_parcel(shard, parcel);
+        break;
     case PARCEL_DELIVER:
         on_delivery(chat, parcel->u.delivery, parcel->slice);
         break;
@@ -140,12 +145,16 @@ int chat_open(struct shard *shard, const struct chat_config *config)
     shard->chat = chat;
     int err = commit_open(chat);
     if (!err) err = flush_open(chat);
+    if (err) return err;
+    chat->attempts = attempts_new(chat->settings.attempts_kept_max);
+    if (!chat->attempts) err = ERR_NOMEM;
     return err;
 }
 
 void chat_set(struct shard *shard, const struct chat_settings *settings)
 {
     chat_of(shard)->settings = *settings;
+    attempts_set_max(chat_of(shard)->attempts, settings->attempts_kept_max);
 }
 
 void chat_stop(struct shard *shard)
@@ -159,7 +168,7 @@ void chat_stop(struct shard *shard)
 bool chat_is_stopped(const struct shard *shard)
 {
     struct chat *chat = chat_of(shard);
-    if (chat->sessions || chat->tasks || chat->readings || chat->load_wait || chat->full_wait) return false;
+    if (chat->sessions || chat->tasks || shard->errands || chat->readings || chat->load_wait || chat->full_wait) return false;
     if (!commit_is_idle(chat)) return false;
     flush_now(chat);
     if (!flush_is_done(chat)) return false;
@@ -196,6 +205,7 @@ void chat_free(struct shard *shard)
     }
     flush_close(chat);
     commit_close(chat);
+    attempts_free(chat->attempts);
     buf_fini(&chat->scratch);
     shard->chat = NULL;
     free(chat);

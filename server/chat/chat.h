@@ -8,6 +8,8 @@
 #define PIPIT_CHAT_CHAT_H
 
 #include "proto/proto.h"
+#include "server/chat/attempts.h"
+#include "server/chat/change.h"
 #include "server/core/core.h"
 #include "server/net/net.h"
 #include "storage/storage.h"
@@ -23,6 +25,10 @@ struct chat_settings {
     uint32_t convs_hot_max;                  /* conversations kept in memory */
     size_t fanout_bytes_max;                 /* frames that fan-out holds because a pipe is full */
     uint32_t fold_rows_max;                  /* waiting in memory while facts cannot be written */
+    enum registration registration;          /* who may register */
+    struct attempt_limit attempts_account;   /* of one address at one name */
+    struct attempt_limit attempts_address;   /* of one address at all names */
+    uint32_t attempts_kept_max;              /* buckets that are not full */
 };
 
 /* What all shards share: set by server.c before they start, never changed while they run. */
@@ -32,6 +38,7 @@ struct chat_config {
     struct worker *jobs;                     /* reads: facts, keys, log; context is a struct job_reader */
     struct worker *hashing;                  /* passwords */
     struct worker *committer[SHARDS_MAX];    /* one for each shard */
+    uint32_t hashing_threads;                /* of `hashing`: how long its queue takes */
     struct chat_settings settings;           /* to begin with */
     const char *name;                        /* "pipitd 0.1.0" */
 };

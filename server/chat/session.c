@@ -161,6 +161,7 @@ void session_on_answer(struct chat *chat, struct ask *ask)
     ask_free(ask);
     session_release(s);
     if (chat->waiting) session_asks_retry(chat);
+    if (chat->shard->errands) errands_retry(chat->shard);
 }
 
 /* -- frames ----------------------------------------------------------------------------------------------- */
@@ -228,6 +229,8 @@ struct hello {                    /* the job that compares the token */
     struct device_id device;
     uint8_t token_hash[SECRET_HASH_BYTES];
     struct device_row row;
+    bool again;                   /* rows changed meanwhile: what was read may not hold any more */
+    struct hello *prev, *next;    /* chat->hellos */
 };
 
 static void hello_run(struct work *work, void *context)
@@ -351,11 +354,25 @@ static int session_open(struct session *s, const struct device_row *row)
     return 0;
 }
 
+void hellos_again(struct chat *chat, const struct user_id *user)
+{
+    struct hello *h;
+    DL_FOREACH(chat->hellos, h) {
+        if (user_id_equal(&h->user, user)) h->again = true;
+    }
+}
+
 static void hello_done(struct shard *shard, struct work *work)
 {
     struct hello *h = (struct hello *)work;
     struct session *s = h->session;
     int err = work->err;
+    if (h->again && s->state == SESSION_HELLO) {
+        h->again = false;
+        if (worker_submit(s->chat->config->jobs, shard, work)) return;
+        err = ERR_BUSY;
+    }
+    DL_DELETE(s->chat->hellos, h);
     if (s->state == SESSION_HELLO) {
         if (!err) err = session_open(s, &h->row);
         if (err) {
@@ -394,6 +411,7 @@ void session_hello(struct chat *chat, struct conn *conn, const struct msg *msg)
     h->user = m->user;
     h->device = m->device;
     account_secret_hash(m->token, h->token_hash);
+    DL_APPEND(chat->hellos, h);
     session_hold(s);
     conn_pause(conn);                             /* frames behind HELLO wait for its answer */
     int err = m->version != PROTOCOL_VERSION ? ERR_VERSION : chat->stopping ? ERR_GOING : 0;
@@ -407,7 +425,7 @@ void session_hello(struct chat *chat, struct conn *conn, const struct msg *msg)
 static int parting_rows(struct clerk_work *w, struct facts *facts)
 {
     struct parting *p = (struct parting *)w;
-    return facts_device_seen(facts, &p->user, p->device, p->live_ms, p->client_seq_max);
+    return facts_device_seen(facts, &p->user, p->device, p->live_ms, p->seen_ms, p->client_seq_max);
 }
 
 static void parting_done(struct shard *shard, struct work *work)
@@ -449,6 +467,7 @@ static void session_part(struct session *s)
     /* Cursor news that it is still owed are told next time: then it was not live for them. */
     bool all_told = view.synced && !view.scanning && view.set == 0;
     p->live_ms = all_told && live > slack + silent ? live - slack - silent : 0;
+    p->seen_ms = live > silent ? live - silent : 0;
     p->client_seq_max = s->client_seq_max;
     p->user = s->user_id;
     p->device = s->device;

@@ -80,7 +80,7 @@ struct parting {
     struct chat *chat;
     struct user_id user;
     struct device_id device;
-    uint64_t live_ms, client_seq_max;
+    uint64_t live_ms, seen_ms, client_seq_max;
     bool under_way;
     struct parting *prev, *next;
 };
@@ -93,6 +93,9 @@ void session_on_closed(struct session *s, int err);    /* the conn is gone */
 void session_close(struct session *s, int err);        /* GOODBYE with the reason, then close; idempotent */
 void session_hold(struct session *s);
 void session_release(struct session *s);
+/* Rows of this user were committed: HELLOs of it that are being checked now may have read what was before, so they are
+ * checked again. */
+void hellos_again(struct chat *chat, const struct user_id *user);
 
 /* Encode and queue one message. */
 void session_send(struct session *s, const struct msg *msg);

@@ -32,6 +32,7 @@ struct chat {
     /* -- user's side -- */
     struct user *users;               /* hash by name: only users with a session here */
     struct session *sessions;         /* all of them */
+    struct hello *hellos;             /* HELLOs being checked */
     struct session *waiting;          /* with asks that found no credit */
     struct session *behind;           /* whose behind_step() was told "not now" */
     struct parting *partings;         /* last words of closed sessions on their way to facts */
@@ -40,6 +41,8 @@ struct chat {
     uint64_t session_numbers;         /* given so far */
     bool page_freed;                  /* there was no page left, and now there is */
     struct http_task *tasks;          /* HTTP requests under way */
+    struct attempts *attempts;        /* of users and addresses that live here */
+    uint64_t hash_us;                 /* what one password took lately; 0: not known */
 
     /* -- home's side -- */
     struct log *log;

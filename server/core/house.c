@@ -152,3 +152,8 @@ uint16_t shard_of_conv(const struct house *house, const struct conv_id *conv)
 {
     return home_of(house, BYTES_OF(conv->v));
 }
+
+uint16_t shard_of_address(const struct house *house, struct bytes address)
+{
+    return home_of(house, address);
+}

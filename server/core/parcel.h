@@ -19,6 +19,8 @@
     X(CONN,         PUSH,    "a connection moves to its user's shard (net/handoff)")            \
     X(ASK,          REQUEST, "a shard asks the home of a conversation (chat/ask.h)")            \
     X(ANSWERED,     ANSWER,  "the same struct ask, answered")                                   \
+    X(ERRAND,       REQUEST, "something done for a user or an address where it lives (chat/errand.h)") \
+    X(ERRAND_DONE,  ANSWER,  "the same struct errand, done")                                    \
     X(DELIVER,      PUSH,    "a committed message, with the slice of its roster (chat/fanout)") \
     X(RECEIPT,      PUSH,    "cursors that moved and are durable (chat/receipts)")              \
     X(CALL,         PUSH,    "run a function on this shard (start, stop, reload, status)")
@@ -38,6 +40,7 @@ struct parcel {
         struct work *work;
         struct conn *conn;
         struct ask *ask;
+        struct errand *errand;
         struct delivery *delivery;
         struct notice *notice;
         struct { void (*fn)(struct shard *shard, void *arg); void *arg; } call;

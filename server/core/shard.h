@@ -86,6 +86,7 @@ struct shard {
     pthread_t thread;                        /* house.c's */
     struct net *net;                /* of net/: this shard's connections */
     struct chat *chat;              /* of chat/: this shard's users and conversations */
+    struct errand *errands;         /* of chat/: those that found no credit, on main's shard too */
     void *owner;                    /* main's shard: server.c's own */
 };
 
@@ -122,6 +123,7 @@ void house_join(struct house *house);
 /* Homes: SipHash-2-4 of the id under the data folder's key, modulo the number of shards. */
 uint16_t shard_of_user(const struct house *house, const struct user_id *user);
 uint16_t shard_of_conv(const struct house *house, const struct conv_id *conv);
+uint16_t shard_of_address(const struct house *house, struct bytes address);    /* where its attempts are counted */
 bool shard_is_current(const struct shard *shard);     /* called on its thread? for asserts */
 
 /* A REQUEST: takes a credit; false: none left, the source waits. The answer gives it back by itself, before on_parcel

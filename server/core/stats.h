@@ -20,6 +20,8 @@
     X(writes,             COUNT, "write system calls")                                   \
     X(handoffs,           COUNT, "connections moved to another shard")                   \
     X(hellos_refused,     COUNT, "HELLO refused")                                        \
+    X(passwords_hashed,   COUNT, "passwords checked or made with Argon2id")              \
+    X(attempts_refused,   COUNT, "log-ins and the like refused by a limit, unlooked at") \
     X(frames_refused,     COUNT, "frames answered with an error")                        \
     X(sends_accepted,     COUNT, "messages accepted and durable")                        \
     X(sends_repeated,     COUNT, "repeats answered with their first id")                 \

@@ -242,9 +242,9 @@ static void a_listed_user_shows_its_live_devices_and_when_one_was_last_seen(void
     assert_int_equal(row.seen_ms, 0);
     assert_int_equal(facts_device_add(facts, &device), 0);
     device.device.v = 2;
-    device.live_ms = 77;
     device.revoked = true;
     assert_int_equal(facts_device_add(facts, &device), 0);
+    assert_int_equal(facts_device_seen(facts, &alice, device.device, 50, 77, 0), 0);
     assert_int_equal(facts_user_list(facts, NULL, 1, &row, &count), 0);
     assert_int_equal(row.devices, 1);
     assert_int_equal(row.seen_ms, 77);
@@ -348,15 +348,16 @@ static void what_a_device_was_seen_at_only_rises(void **state)
     struct device_row row = device_of(&alice, phone);
     user_added(facts, &alice);
     assert_int_equal(facts_device_add(facts, &row), 0);
-    assert_int_equal(facts_device_seen(facts, &alice, phone, 50, 2), 0);
+    assert_int_equal(facts_device_seen(facts, &alice, phone, 50, 60, 2), 0);
     assert_int_equal(facts_device_get(facts, &alice, phone, &row), 0);
     assert_int_equal(row.live_ms, 50);
     assert_int_equal(row.client_seq_max, 3);
-    assert_int_equal(facts_device_seen(facts, &alice, phone, 40, 9), 0);
+    assert_int_equal(facts_device_seen(facts, &alice, phone, 40, 55, 9), 0);
     assert_int_equal(facts_device_get(facts, &alice, phone, &row), 0);
     assert_int_equal(row.live_ms, 50);
+    assert_int_equal(row.seen_ms, 60);
     assert_int_equal(row.client_seq_max, 9);
-    assert_int_equal(facts_device_seen(facts, &bob, phone, 40, 9), 0);     /* no one: nothing */
+    assert_int_equal(facts_device_seen(facts, &bob, phone, 40, 55, 9), 0);     /* no one: nothing */
     facts_close(facts);
 }
 
