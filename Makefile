@@ -1,6 +1,6 @@
 # Pipit: `make run` starts it, `make test` proves it. `tools/setup` installs what both need.
 #
-#   make              build/pipitd, build/pipit, build/pipitctl, build/pipit-bench
+#   make              build/pipitd, build/pipit, build/pipitctl, build/pipit-bench, build/libpipit.a
 #   make run          a demo server on 127.0.0.1:8700 with alice and bob
 #   make test         every test; the last line is "N passed, N failed"
 #   make test SAN=address|undefined|thread        (or more than one: SAN=address,undefined)
@@ -43,6 +43,8 @@ SRC_PROTO   := $(wildcard proto/*.c)
 SRC_STORAGE := $(wildcard storage/*.c)
 SRC_SERVER  := $(filter-out server/main.c,$(wildcard server/*.c server/core/*.c server/net/*.c server/chat/*.c))
 SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c tools/common/*.c))
+SRC_PIPIT   := $(wildcard tools/client/pipit*.c tools/client/home*.c tools/client/sync*.c) \
+               $(patsubst %,tools/client/%.c,online link lookup stream) $(SRC_PROTO)
 SRC_HARNESS := $(wildcard tests/harness/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -50,6 +52,7 @@ LIB_PROTO   := $(BUILD)/libproto.a
 LIB_STORAGE := $(BUILD)/libstorage.a
 LIB_SERVER  := $(BUILD)/libserver.a
 LIB_CLIENT  := $(BUILD)/libclient.a
+LIB_PIPIT   := $(BUILD)/libpipit.a
 LIB_HARNESS := $(BUILD)/libharness.a
 LLHTTP_OBJ  := $(patsubst /usr/share/llhttp/%.c,$(BUILD)/obj/llhttp/%.o,$(LLHTTP_SRC))
 
@@ -57,13 +60,15 @@ PROGRAMS := $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(BUILD)/pipit-benc
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/flow/test_*.c tests/crash/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/fuzz/fuzz_*.c))
 
+EXAMPLE  := $(BUILD)/example/echo
+
 .PHONY: all run test crash fuzz fuzzers bench layers docs install clean everything FORCE
 .SECONDARY:
 .DEFAULT_GOAL := all
 # What runs is told in short; in full with V=1.
 run_quiet = $(if $(V),,@echo '  $(1)' &&)
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(LIB_PIPIT)
 
 run: all
 	@$(BUILD)/pipitd --demo
@@ -95,6 +100,20 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	$(call run_quiet,ar $@) $(AR) rcs $@ $^
 
+# The client as a library for others: one object, of which only the names in its headers can be seen.
+PIPIT_NAMES   := pipit_* err_* user_id_* device_id_* conv_id_* msg_id_* bytes_* buf_* reader_* put_u* get_u*
+PIPIT_HEADERS := proto/err.h proto/bytes.h proto/id.h proto/limits.h
+LIBS_PIPIT    := -lwslay -lsqlite3 -lssl -lcrypto -lutf8proc $(LIBS_PROTO) -pthread
+$(LIB_PIPIT): $(call obj,$(SRC_PIPIT))
+	@rm -f $@
+	$(call run_quiet,ar $@) $(CC) -r -nostdlib $^ -o $(BUILD)/libpipit.o
+	@objcopy --wildcard $(patsubst %,--keep-global-symbol='%',$(PIPIT_NAMES)) $(BUILD)/libpipit.o
+	@$(AR) rcs $@ $(BUILD)/libpipit.o
+
+$(BUILD)/example/%: tools/client/example/%.c tools/client/pipit.h $(LIB_PIPIT)
+	@mkdir -p $(@D)
+	$(call run_quiet,ld $@) $(CC) $(CFLAGS_ALL) -Itools/client $< $(LIB_PIPIT) $(LDFLAGS_ALL) $(LIBS_PIPIT) -o $@
+
 $(BUILD)/pipitd: $(call obj,server/main.c) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit: $(call obj,tools/client/main.c) $(LIB_CLIENT) $(LIB_PROTO)
@@ -108,7 +127,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERV
 	@mkdir -p $(@D)
 	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -lcmocka -o $@
 
-everything: all $(TESTS)
+$(BUILD)/tests/flow/test_library: | $(EXAMPLE)
+
+everything: all $(EXAMPLE) $(TESTS)
 
 test: everything
 	@BUILD=$(BUILD) tests/run.sh $(TESTS)
@@ -139,6 +160,12 @@ docs: $(BUILD)/pipitd
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/include/pipit/proto $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 tools/client/pipit.h $(DESTDIR)$(PREFIX)/include/pipit
+	install -m 644 $(PIPIT_HEADERS) $(DESTDIR)$(PREFIX)/include/pipit/proto
+	install -m 644 $(LIB_PIPIT) $(DESTDIR)$(PREFIX)/lib
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@LIBS@|$(LIBS_PIPIT)|' tools/client/pipit.pc.in \
+	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/pipit.pc
 
 clean:
 	rm -rf build

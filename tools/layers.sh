@@ -18,6 +18,7 @@ server/(edge|mesh)/.*               proto/proto\.h|server/(core/core|net/net|cha
 server/[^/]*                        proto/proto\.h|server/(core/core|net/net|chat/chat|edge/edge|mesh/mesh)\.h|storage/storage\.h|posix|sockets
 tools/(ctl|bench)/.*                proto/proto\.h|storage/storage\.h|tools/common/[a-z]+\.h|posix|sockets
 tools/client/.*                     proto/(e2ee/e2ee|proto)\.h|tools/common/[a-z]+\.h|posix|sockets
+tools/client/example/.*             pipit\.h|posix
 tools/common/.*                     proto/proto\.h|posix
 tests/.*                            .*
 

@@ -47,8 +47,10 @@ static json_t *json_of(const struct msg_message *m)
     char *at = NULL;
     size_t len;
     FILE *file = open_memstream(&at, &len);
+    const struct user_id self = { "bob" };
+    const struct pipit_message told = pipit_message_of(&self, m, &m->from);
     assert_non_null(file);
-    json_message(file, m);
+    json_message(file, &told);
     fclose(file);
     assert_ptr_equal(strchr(at, '\n'), at + len - 1);
     json_t *root = json_loads(at, 0, NULL);

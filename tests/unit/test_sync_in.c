@@ -377,6 +377,31 @@ static void a_ping_is_known_by_its_pong(void **state)
     assert_int_equal(f->events[f->event_count - 1].number, number);
 }
 
+static void greet_at(struct fixture *f, uint64_t server_ms)
+{
+    struct msg m = { .type = MSG_WELCOME, .has_ref = true, .ref = 1 };
+    m.u.welcome = (struct msg_welcome){ .now_ms = server_ms, .heartbeat_ms = 30000, .server = bytes_of_str("test") };
+    forget(f);
+    assert_int_equal(sync_on_up(f->sync), 0);
+    begin(f);
+    assert_int_equal(give(f, &m), 0);
+    end(f);
+    sync_on_lost(f->sync);
+}
+
+static void a_clock_that_is_more_than_a_minute_off_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    greet_at(f, f->now.wall_ms + CLOCK_OFF_MS);
+    assert_int_equal(told(f, SYNC_CLOCK), 0);
+    greet_at(f, f->now.wall_ms - CLOCK_OFF_MS - 1);
+    assert_int_equal(told(f, SYNC_CLOCK), 1);
+    for (size_t i = 0; i < f->event_count; i++)
+        if (f->events[i].kind == SYNC_CLOCK) assert_non_null(strstr(f->events[i].text, "1 min ahead of the server's"));
+    greet_at(f, f->now.wall_ms + 3 * CLOCK_OFF_MS);
+    assert_int_equal(told(f, SYNC_CLOCK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +423,7 @@ int main(void)
         CLAIM(a_receipt_is_told_when_something_moved),
         CLAIM(a_restored_server_gets_everything_as_new_and_shows_nothing_twice),
         CLAIM(a_ping_is_known_by_its_pong),
+        CLAIM(a_clock_that_is_more_than_a_minute_off_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,4 @@
 /* client.c - what every command that speaks for a device begins and ends with. */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,45 +7,34 @@
 
 int client_open(const struct options *o, struct client *client)
 {
-    char why[WHY_MAX] = "";
+    const struct pipit_server server = { o->server, o->ca_file };
+    char why[PIPIT_WHY_MAX];
     memset(client, 0, sizeof *client);
-    client->ca_file = o->ca_file;
-    int err = home_open(o->home, false, &client->home, why);
-    if (!err) err = home_account_get(client->home, &client->account);
+    int err = pipit_open(o->home, &server, &client->pipit, why);
     if (err == ERR_NOT_FOUND) {
-        fprintf(stderr, "pipit: nobody is logged in at %s: use `pipit login USER`, or `pipit register USER --invite CODE`\n",
-                o->home);
-        return EXIT_USAGE;
+        fprintf(stderr, "pipit: nobody is logged in at %s: use `pipit login USER`, or `pipit register USER`\n", o->home);
+    } else if (err) {
+        fprintf(stderr, "pipit: %s: %s\n", err == ERR_CONFIG ? "--server" : o->home, why);
     }
-    if (err) {
-        fprintf(stderr, "pipit: %s: %s\n", o->home, why[0] ? why : err_text(err));
-        return EXIT_USAGE;
-    }
-    err = url_parse(o->server ? o->server : client->account.server, &client->url, why);
-    if (!err) return 0;
-    fprintf(stderr, "pipit: --server: %s\n", why);
-    return EXIT_USAGE;
+    if (err) return EXIT_USAGE;
+    client->home = client->pipit->home;
+    client->account = client->pipit->account;
+    client->url = client->pipit->url;
+    client->ca_file = o->ca_file;
+    return 0;
 }
 
 void client_close(struct client *client)
 {
-    home_close(client->home);
+    pipit_close(client->pipit);
+    client->pipit = NULL;
     client->home = NULL;
 }
 
 int client_lock(struct client *c, const char *command)
 {
-    char holder[64];
-    int err;
-    while ((err = home_lock(c->home, command, holder)) == ERR_IN_USE) {
-        if (strstr(holder, ", listen") || strstr(holder, ", chat")) {
-            fprintf(stderr, "pipit: another pipit (%s) has the session of this home: end it, or log in with another --home\n",
-                    holder);
-            return EXIT_USAGE;
-        }
-        poll(NULL, 0, LOOK_MS);
-    }
-    return err ? client_fail(err, NULL) : 0;
+    int err = pipit_lock(c->pipit, command);
+    return err ? client_fail(err, pipit_why(c->pipit)) : 0;
 }
 
 int client_fail(int err, const char *why)
@@ -60,7 +48,10 @@ int client_fail(int err, const char *why)
     case ERR_REVOKED:
         fprintf(stderr, "pipit: the server does not take this device any more: log in again with another --home\n");
         return EXIT_REFUSED;
-    case ERR_NO_SPACE: case ERR_IO: case ERR_CORRUPT: case ERR_NOMEM: case ERR_IN_USE:
+    case ERR_IN_USE:
+        fprintf(stderr, "pipit: end it, or log in with another --home\n");
+        return EXIT_USAGE;
+    case ERR_NO_SPACE: case ERR_IO: case ERR_CORRUPT: case ERR_NOMEM:
         fprintf(stderr, "pipit: the home could not be written; nothing that was accepted is lost\n");
         return EXIT_USAGE;
     case ERR_PEER:
@@ -71,12 +62,35 @@ int client_fail(int err, const char *why)
 
 int client_peer(const struct client *c, const char *who, struct user_id *peer, struct conv_id *conv)
 {
-    if (user_id_parse(bytes_of_str(who), peer)) {
-        fprintf(stderr, "pipit: %s: %s\n", who, err_text(ERR_NAME));
+    if (pipit_who(c->pipit, who, peer)) {
+        fprintf(stderr, "pipit: %s: %s\n", who, pipit_why(c->pipit));
         return EXIT_USAGE;
     }
-    *conv = conv_id_direct(&c->account.user, peer);
+    *conv = conv_id_direct(pipit_user(c->pipit), peer);
     return 0;
+}
+
+/* ---- what is told ---- */
+
+void client_on_link(void *arg, bool online, const char *why)
+{
+    (void)arg;
+    if (!online) fprintf(stderr, "pipit: no connection (%s): trying again\n", why);
+}
+
+void client_on_later(void *arg, const struct user_id *to, int err, const char *text)
+{
+    (void)arg;
+    const char *what = err == ERR_STORAGE || err == ERR_READ_ONLY ? "the server cannot store it now"
+                                                                  : "the server cannot do it now";
+    fprintf(stderr, "pipit: %s%s%s (%s): trying again\n", to->v, to->v[0] ? ": " : "", what,
+            text[0] ? text : err_text(err));
+}
+
+void client_on_notice(void *arg, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "pipit: %s\n", text);
 }
 
 void client_warn_plain(void)

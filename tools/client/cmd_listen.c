@@ -1,8 +1,7 @@
 /* cmd_listen.c - prints what comes, first of all what waited.
  *
- * What is printed is what is fresh in the store: stored, in order, and not shown before, whichever command of this home
- * received it. It is marked as shown, and read, after the lines have left: a crash in between prints them again, never
- * not at all. */
+ * What is printed is what is new in the home: stored, in order, and not shown before, whichever command of this home
+ * received it. It is marked as seen after the lines have left: a crash in between prints them again, never not at all. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,20 +10,12 @@
 #include "tools/client/commands.h"
 #include "tools/client/output.h"
 
-enum { SHOW_MAX = 64 };                   /* messages marked as shown in one transaction */
-
 struct listening {
     const struct options *o;
     struct client client;
-    struct online *online;
     uint64_t count;                       /* from others, printed */
-    bool synced, was_offline;
+    bool synced, was_offline, was_online;
     bool mute;                            /* standard output is gone */
-    /* -- printed and not yet marked as shown -- */
-    struct msg_id ids[SHOW_MAX];
-    struct conv_id convs[SHOW_MAX];
-    uint64_t seqs[SHOW_MAX];
-    size_t id_count, conv_count;
 };
 
 static volatile sig_atomic_t stopped;     /* Ctrl-C: end as after --timeout, with everything said */
@@ -35,25 +26,23 @@ static void on_signal(int number)
     stopped = 1;
 }
 
-static void on_event(void *arg, const struct sync_event *e)
+static void on_receipt(void *arg, const struct pipit_receipt *r)
 {
     struct listening *l = arg;
-    switch (e->kind) {
-    case SYNC_RECEIPT:
-        if (l->o->json) json_receipt(stdout, e);
-        break;
-    case SYNC_SYNCED:
-        l->synced = true;                 /* printed after what came before it */
-        break;
-    case SYNC_REFUSED:
-        fprintf(stderr, "pipit: a message to %s was refused: %s\n", e->user.v, e->text);
-        break;
-    case SYNC_ERROR:
-        fprintf(stderr, "pipit: %s: %s\n", err_name(e->err), e->text);
-        break;
-    default:
-        break;
-    }
+    if (l->o->json) json_receipt(stdout, r);
+}
+
+static void on_synced(void *arg)
+{
+    struct listening *l = arg;
+    l->synced = true;                     /* printed after what came before it */
+}
+
+static void on_refused(void *arg, uint64_t number, const struct user_id *to, int err, const char *text)
+{
+    (void)arg;
+    (void)number;
+    fprintf(stderr, "pipit: a message to %s was refused: %s\n", to->v, text[0] ? text : err_text(err));
 }
 
 static void on_link(void *arg, bool open, const char *why)
@@ -62,6 +51,7 @@ static void on_link(void *arg, bool open, const char *why)
     if (!open) fprintf(stderr, "pipit: no connection (%s): trying again\n", why);
     else if (l->was_offline) fprintf(stderr, "pipit: connected\n");
     l->was_offline = !open;
+    l->was_online |= open;
 }
 
 static bool is_done(const struct listening *l)
@@ -69,84 +59,63 @@ static bool is_done(const struct listening *l)
     return stopped || l->mute || (l->o->count && l->count >= l->o->count);
 }
 
-static void note_read(struct listening *l, const struct message_row *row)
+static void print_one(struct listening *l, const struct pipit_message *m)
 {
-    size_t i = 0;
-    while (i < l->conv_count && !conv_id_equal(&l->convs[i], &row->m.conv)) i++;
-    if (i == l->conv_count) l->convs[l->conv_count++] = row->m.conv;
-    l->seqs[i] = row->m.seq;
+    if (l->o->json) json_message(stdout, m);
+    else print_message_line(stdout, m);
+    if (!m->is_own) l->count++;           /* else of another device of this user */
 }
 
-static int print_fresh(void *arg, const struct message_row *row)
-{
-    struct listening *l = arg;
-    bool from_self = user_id_equal(&row->m.from, &l->client.account.user);
-    if (is_done(l) || l->id_count == SHOW_MAX) return ERR_END;      /* the rest stays fresh */
-    l->ids[l->id_count++] = row->m.id;
-    if (row->m.kind > KIND_TOMBSTONE) return 0;                     /* keeps its place, says nothing */
-    if (l->o->json) json_message(stdout, &row->m);
-    else print_message_line(stdout, &row->m);
-    if (from_self) return 0;                                        /* of another device of this user */
-    l->count++;
-    note_read(l, row);
-    return 0;
-}
-
-/* Everything fresh, printed, marked and told as read. */
+/* Everything new, printed, marked and told as read. */
 static int show(struct listening *l)
 {
-    int err;
-    do {
-        l->id_count = l->conv_count = 0;
-        err = home_message_each_fresh(l->client.home, NULL, print_fresh, l);
-        if (err == ERR_END) err = 0;
-        l->mute = !output_flush();
-        if (err || l->mute || l->id_count == 0) return err;
-        err = online_show(l->online, l->ids, l->id_count, l->convs, l->seqs, l->o->no_read ? 0 : l->conv_count);
-    } while (!err && l->id_count == SHOW_MAX);
+    const struct pipit_message *m;
+    size_t count, shown = PIPIT_NEW_MAX;
+    int err = 0;
+    while (!err && shown == PIPIT_NEW_MAX && !is_done(l)) {
+        err = pipit_new(l->client.pipit, &m, &count);
+        for (shown = 0; !err && shown < count && !is_done(l); shown++) print_one(l, &m[shown]);
+        l->mute |= !output_flush();
+        if (!err && !l->mute && shown) err = pipit_seen(l->client.pipit, m, shown, !l->o->no_read);
+    }
     return err;
 }
 
 static int listen_until(struct listening *l, uint64_t until)
 {
-    bool ignored, told = false;
+    bool told = false;
     int err = show(l);
     while (!err && !is_done(l) && mono_ms() < until) {
-        err = online_turn(l->online, -1, &ignored, until);
+        err = pipit_turn(l->client.pipit, -1, NULL, until - mono_ms());
         int store_err = show(l);          /* also what came before the session ended */
         if (!err) err = store_err;
         if (!l->synced || told || is_done(l)) continue;
         told = true;
         if (l->o->json) json_plain(stdout, "synced");
-        l->mute = !output_flush();
+        l->mute |= !output_flush();
     }
-    return err ? err : online_drain(l->online);
+    return err ? err : pipit_drain(l->client.pipit);
 }
 
 static int run(struct listening *l)
 {
-    static const struct online_ops ops = { .on_event = on_event, .on_link = on_link };
+    static const struct pipit_events events = {
+        .on_link = on_link, .on_synced = on_synced, .on_receipt = on_receipt, .on_refused = on_refused,
+        .on_later = client_on_later, .on_notice = client_on_notice,
+    };
     const struct sigaction action = { .sa_handler = on_signal };
-    struct client *c = &l->client;
-    char why[WHY_MAX];
-    int code, err = online_new(c->home, &c->account, &c->url, c->ca_file, &ops, l, &l->online);
-    if (err) return client_fail(err, NULL);
+    pipit_tell(l->client.pipit, &events, l);
+    int err = pipit_start(l->client.pipit, "listen");
+    if (err) return client_fail(err, pipit_why(l->client.pipit));
+    if (!l->o->json) client_warn_plain();
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     err = listen_until(l, l->o->timeout_s ? mono_ms() + 1000 * l->o->timeout_s : UINT64_MAX);
-    snprintf(why, sizeof why, "%s", online_why(l->online));
-    if (err) {
-        code = client_fail(err, why);
-    } else if (l->mute) {
-        code = EXIT_USAGE;
-    } else if (is_done(l) || online_was_open(l->online)) {
-        code = EXIT_DONE;
-    } else {
-        fprintf(stderr, "pipit: no connection: %s\n", why);
-        code = EXIT_NO_LINK;
-    }
-    online_free(l->online);
-    return code;
+    if (err) return client_fail(err, pipit_why(l->client.pipit));
+    if (l->mute) return EXIT_USAGE;
+    if (is_done(l) || l->was_online) return EXIT_DONE;
+    fprintf(stderr, "pipit: no connection within %llu s\n", (unsigned long long)l->o->timeout_s);
+    return EXIT_NO_LINK;
 }
 
 int cmd_listen(const struct options *o)
@@ -157,8 +126,6 @@ int cmd_listen(const struct options *o)
         return EXIT_USAGE;
     }
     int code = client_open(o, &l.client);
-    if (!code) code = client_lock(&l.client, "listen");
-    if (!code && !o->json) client_warn_plain();
     if (!code) code = run(&l);
     client_close(&l.client);
     return code;

@@ -5,7 +5,7 @@
 #ifndef PIPIT_CLIENT_COMMANDS_H
 #define PIPIT_CLIENT_COMMANDS_H
 
-#include "tools/client/online.h"
+#include "tools/client/pipit_impl.h"
 
 enum {
     EXIT_DONE = 0,
@@ -13,8 +13,6 @@ enum {
     EXIT_USAGE = 2,                   /* arguments, or a home that cannot be used */
     EXIT_NO_LINK = 3,
 };
-enum { LOOK_MS = 20 };                /* between two looks whether another process is done */
-
 struct options {
     const char *server;               /* --server, or NULL: the home's, else the default */
     const char *home;
@@ -38,7 +36,9 @@ int cmd_chat(const struct options *o);
 
 /* A logged-in home. */
 struct client {
-    struct home *home;
+    struct pipit *pipit;
+    /* -- for chat, which shows more of a home than the library's face does -- */
+    struct home *home;                /* pipit's */
     struct account account;
     struct url url;
     const char *ca_file;
@@ -46,13 +46,17 @@ struct client {
 /* 0, or an exit code (the reason has been said). Give it back with client_close() in both cases. */
 int client_open(const struct options *o, struct client *client);
 void client_close(struct client *client);
-/* The home's lock, for a command that keeps it. The short ones of other processes (send, ask) are waited for; another
- * that keeps it is named. 0 or an exit code. */
+/* The home's lock, for a command that keeps it. Requests of other processes are waited for; another that keeps it is
+ * named. 0 or an exit code. */
 int client_lock(struct client *c, const char *command);
-/* Said for an error that ends a session or of the store: exit code. */
+/* Said for an error that ends a session, of the store, or of the server: exit code. */
 int client_fail(int err, const char *why);
-/* The conversation with WHO; EXIT_USAGE and a word when it is no user name. */
+/* Who WHO is; EXIT_USAGE and a word when it is no user name. */
 int client_peer(const struct client *c, const char *who, struct user_id *peer, struct conv_id *conv);
+/* What most commands do with what they are told: to standard error. `arg` is not used. */
+void client_on_link(void *arg, bool online, const char *why);
+void client_on_later(void *arg, const struct user_id *to, int err, const char *text);
+void client_on_notice(void *arg, const char *text);
 void client_warn_plain(void);         /* the line that says who can read the messages */
 bool parse_number(const char *text, uint64_t max, uint64_t *out);
 

@@ -17,7 +17,7 @@ static const struct command {
     int (*run)(const struct options *o);
     const char *usage, *help;
 } commands[] = {
-    { "register", cmd_register, "register USER --invite CODE [--password-file F]",
+    { "register", cmd_register, "register USER [--invite CODE] [--password-file F]",
       "Makes an account, and logs this home in. `pipitctl invite` makes the code." },
     { "login", cmd_login, "login USER [--password-file F]",
       "Makes this home a device of the user." },

@@ -216,16 +216,24 @@ int online_drain(struct online *o)
     return err;
 }
 
-int online_show(struct online *o, const struct msg_id *ids, size_t count, const struct conv_id *convs,
-                const uint64_t *seqs, size_t conv_count)
+int online_answer(struct online *o, const struct msg_id *ids, size_t count, const struct conv_id *convs,
+                  const uint64_t *seqs, size_t conv_count, const struct reply *reply, uint64_t *client_seq_out)
 {
-    int err = sync_begin(o->sync, now_both());
+    struct sync_time now = now_both();
+    int err = sync_begin(o->sync, now);
     if (err) return err;
     for (size_t i = 0; !err && i < count; i++) err = home_message_show(o->home, &ids[i]);
     for (size_t i = 0; !err && i < conv_count; i++) err = sync_read(o->sync, &convs[i], seqs[i]);
+    if (!err && reply) err = home_outbox_add(o->home, reply->to, reply->body, now.wall_ms, client_seq_out);
     if (!err) return sync_end(o->sync);
     sync_abort(o->sync);
     return err;
+}
+
+int online_show(struct online *o, const struct msg_id *ids, size_t count, const struct conv_id *convs,
+                const uint64_t *seqs, size_t conv_count)
+{
+    return online_answer(o, ids, count, convs, seqs, conv_count, NULL, NULL);
 }
 
 /* ---- the rest of the face ---- */

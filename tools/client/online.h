@@ -41,6 +41,13 @@ int online_drain(struct online *o);
 /* A read cursor, in a transaction of its own, together with marking `count` messages as shown. */
 int online_show(struct online *o, const struct msg_id *ids, size_t count, const struct conv_id *convs,
                 const uint64_t *seqs, size_t conv_count);
+/* The same, with a send going out (NULL: none) in the same transaction. */
+struct reply {
+    const struct user_id *to;
+    struct bytes body;
+};
+int online_answer(struct online *o, const struct msg_id *ids, size_t count, const struct conv_id *convs,
+                  const uint64_t *seqs, size_t conv_count, const struct reply *reply, uint64_t *client_seq_out);
 /* Rows of outbox or errands were added by this process: take them up. */
 int online_step(struct online *o);
 

@@ -42,20 +42,17 @@ void print_text(FILE *to, struct bytes text, bool lines)
     }
 }
 
-struct bytes content_of(const struct msg_message *m)
+static struct bytes text_or_clause(struct bytes text, bool is_deleted, bool is_empty)
 {
-    struct bytes text;
-    if (m->kind != KIND_MESSAGE || content_text_decode(m->body, &text) || !bytes_is_utf8(text)) return BYTES_NONE;
-    return text.at ? text : bytes_of("", 0);
+    if (text.at) return text;
+    if (is_deleted) return bytes_of_str("[deleted]");
+    if (is_empty) return bytes_of_str("[nothing for this device]");
+    return bytes_of_str("[something that a newer version shows]");
 }
 
 struct bytes message_text(const struct msg_message *m)
 {
-    struct bytes text = content_of(m);
-    if (text.at) return text;
-    if (m->kind == KIND_TOMBSTONE) return bytes_of_str("[deleted]");
-    if (m->body.len == 0) return bytes_of_str("[nothing for this device]");
-    return bytes_of_str("[something that a newer version shows]");
+    return text_or_clause(content_of(m), m->kind == KIND_TOMBSTONE, m->body.len == 0);
 }
 
 static void format(uint64_t ms, const char *how, char *out, size_t size)
@@ -94,26 +91,26 @@ bool output_flush(void)
     return false;
 }
 
-void json_message(FILE *to, const struct msg_message *m)
+void json_message(FILE *to, const struct pipit_message *m)
 {
     char conv[CONV_ID_TEXT], device[DEVICE_ID_TEXT], id[MSG_ID_TEXT];
-    struct bytes text = content_of(m);
+    struct bytes text = m->text;
     conv_id_print(&m->conv, conv);
     device_id_print(m->device, device);
     msg_id_print(&m->id, id);
     json_line(to, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "event", "message", "conversation", conv,
                             "from", m->from.v, "device", device, "id", id, "seq", (json_int_t)m->seq, "time",
-                            (json_int_t)msg_id_ms(&m->id), "text",
+                            (json_int_t)m->time_ms, "text",
                             text.at ? json_stringn((const char *)text.at, text.len) : json_null()));
 }
 
-void json_receipt(FILE *to, const struct sync_event *e)
+void json_receipt(FILE *to, const struct pipit_receipt *r)
 {
     char conv[CONV_ID_TEXT];
-    conv_id_print(&e->conv, conv);
+    conv_id_print(&r->conv, conv);
     json_line(to, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "event", "receipt", "conversation", conv, "user",
-                            e->user.v, "delivered", (json_int_t)e->delivered, "read", (json_int_t)e->read, "time",
-                            (json_int_t)e->time_ms));
+                            r->user.v, "delivered", (json_int_t)r->delivered, "read", (json_int_t)r->read, "time",
+                            (json_int_t)r->time_ms));
 }
 
 void json_plain(FILE *to, const char *event)
@@ -121,11 +118,11 @@ void json_plain(FILE *to, const char *event)
     json_line(to, json_pack("{s:s}", "event", event));
 }
 
-void print_message_line(FILE *to, const struct msg_message *m)
+void print_message_line(FILE *to, const struct pipit_message *m)
 {
     char time[32];
-    format_time(msg_id_ms(&m->id), time);
+    format_time(m->time_ms, time);
     fprintf(to, "%s %s: ", time, m->from.v);
-    print_text(to, message_text(m), true);
+    print_text(to, text_or_clause(m->text, m->is_deleted, m->is_empty), true);
     fputc('\n', to);
 }

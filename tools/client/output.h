@@ -5,8 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "tools/client/home.h"
-#include "tools/client/sync.h"
+#include "tools/client/pipit_impl.h"
 
 /* Text of others never reaches a terminal raw: control characters (C0, DEL, C1), and what turns text around or hides it,
  * are printed as U+FFFD; a line end becomes a blank, or with `lines` a line end and four blanks. */
@@ -16,16 +15,13 @@ struct bytes message_text(const struct msg_message *m);
 void format_clock(uint64_t ms, char out[static 16]);          /* local time, HH:MM */
 void format_time(uint64_t ms, char out[static 32]);           /* local time, YYYY-MM-DD HH:MM:SS */
 
-/* The text, or BYTES_NONE when there is none that this client can show. */
-struct bytes content_of(const struct msg_message *m);
-
 /* Did standard output take everything so far? False has been said. What is marked as shown must have been. */
 bool output_flush(void);
 void json_line(FILE *to, json_t *object);                     /* takes `object`; NULL is out of memory: aborts */
-void json_message(FILE *to, const struct msg_message *m);
-void json_receipt(FILE *to, const struct sync_event *e);
+void json_message(FILE *to, const struct pipit_message *m);
+void json_receipt(FILE *to, const struct pipit_receipt *r);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
 /* "2026-11-24 10:00:00 alice: text" */
-void print_message_line(FILE *to, const struct msg_message *m);
+void print_message_line(FILE *to, const struct pipit_message *m);
 
 #endif

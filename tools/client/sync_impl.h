@@ -34,6 +34,7 @@ struct sync {
     void *arg;
     struct sync_time now;         /* of this transaction */
     bool open, synced;
+    bool told_clock;
     uint64_t ref;
     struct msg_welcome welcome;
     struct ask *asks;

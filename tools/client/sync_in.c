@@ -1,6 +1,7 @@
 /* sync_in.c - what a frame from the server changes: the rules of sync.h, message by message.
  *
  * Everything here is inside a transaction of sync.c: nothing leaves and nothing is told before its commit. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tools/client/sync_impl.h"
@@ -216,6 +217,22 @@ static int read_again(void *arg, const struct conv_row *row)
     return sync_cursor(arg, &row->id, row->read, MSG_READ);
 }
 
+/* Times shown are the server's, from message ids: so who looks at a wrong clock is told that it is wrong. */
+static int check_clock(struct sync *s, uint64_t server_ms)
+{
+    bool behind = s->now.wall_ms < server_ms;
+    uint64_t off_ms = behind ? server_ms - s->now.wall_ms : s->now.wall_ms - server_ms;
+    if (off_ms <= CLOCK_OFF_MS || s->told_clock) return 0;
+    struct sync_event *e = sync_tell(s, SYNC_CLOCK);
+    if (!e) return ERR_NOMEM;
+    s->told_clock = true;
+    uint64_t minutes = off_ms / 60000, hours = minutes / 60, days = hours / 24;
+    snprintf(e->text, sizeof e->text, "the clock of this device is %llu %s %s the server's; times shown are the server's",
+             (unsigned long long)(days > 1 ? days : hours > 1 ? hours : minutes),
+             days > 1 ? "days" : hours > 1 ? "hours" : "min", behind ? "behind" : "ahead of");
+    return 0;
+}
+
 static int on_welcome(struct sync *s, const struct msg_welcome *w)
 {
     int err = 0;
@@ -231,6 +248,7 @@ static int on_welcome(struct sync *s, const struct msg_welcome *w)
     if (!err) err = home_conv_each_untold(s->home, read_again, s);
     if (!err) err = home_drop_old(s->home, s->now.wall_ms);
     if (!err && !sync_tell(s, SYNC_WELCOME)) err = ERR_NOMEM;
+    if (!err) err = check_clock(s, w->now_ms);
     s->open = true;
     return err;
 }

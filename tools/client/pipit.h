@@ -1,0 +1,154 @@
+/* pipit.h - a Pipit device as a library: what `pipit` itself is made of, and what a bot needs.
+ *
+ * struct pipit is a home: a folder in which one device of one user keeps its account, its messages and what it still has
+ * to send. Everything that matters is on disk before a call returns, so a program may be killed at any moment:
+ * - pipit_send() has stored the message when it returns 0. It then leaves by itself, is repeated until the server has
+ *   answered, by this program or the next one of this home, and makes exactly one message.
+ * - pipit_new() gives a message again, also after a restart, until pipit_seen() or pipit_answer() was called for it.
+ *
+ * A device has one session at a time. pipit_start() takes it and keeps it; from then on pipit_turn() does all the work,
+ * connecting and connecting again included, and pipit_new() tells what came. A program that only sends or asks need not
+ * start: it uses the session of another program of the same home if there is one, else one of its own for a moment.
+ *
+ *     struct pipit *p;
+ *     char why[PIPIT_WHY_MAX];
+ *     int err = pipit_open("/srv/echo", NULL, &p, why);      (made by `pipit --home /srv/echo login echo`)
+ *     if (!err) err = pipit_start(p, "echo");
+ *     while (!err) {
+ *         const struct pipit_message *m;
+ *         size_t count;
+ *         err = pipit_turn(p, -1, NULL, PIPIT_FOREVER);
+ *         if (!err) err = pipit_new(p, &m, &count);
+ *         for (size_t i = 0; !err && i < count; i++) err = pipit_answer(p, &m[i], m[i].text, NULL);
+ *     }
+ *     pipit_close(p);
+ *
+ * Functions return 0 or a negative ERR_* of proto/err.h; pipit_why() then says it in a clause. Every one may also return
+ * what a home can fail with: ERR_NO_SPACE, ERR_IO, ERR_CORRUPT, ERR_NOMEM, ERR_IN_USE (another process held it for long).
+ * Those that ask the server (they say "asks") return its own error when it refuses, and ERR_IDLE when no answer came
+ * within `timeout_ms`. Texts of others are UTF-8 and nothing more is promised of them: they may hold escape sequences.
+ * Call sodium_init() first. Thread: a struct pipit belongs to one; processes of one home: any number. */
+#ifndef PIPIT_H
+#define PIPIT_H
+
+#include "proto/err.h"
+#include "proto/id.h"
+#include "proto/limits.h"
+
+enum {
+    PIPIT_WHY_MAX = 256,
+    PIPIT_NEW_MAX = 64,           /* messages that pipit_new() gives at once */
+};
+#define PIPIT_FOREVER UINT64_MAX
+
+struct pipit;
+
+struct pipit_server {
+    const char *url;              /* ws://HOST[:PORT] or wss://HOST[:PORT] */
+    const char *ca_file;          /* trust this authority for wss://; NULL: those of the system */
+};
+
+/* ---- an account, before there is a home; both ask, by HTTP ---- */
+
+/* 0, the server's refusal (ERR_INVITE, ERR_EXISTS, …), ERR_CONFIG (the URL), ERR_AUTH (the certificate), ERR_PEER, ERR_IDLE
+ * (no answer). `invite` may be NULL: where registration is open none is needed. */
+int pipit_register(const struct pipit_server *server, const struct user_id *user, const char *password,
+                   const char *invite, char why[static PIPIT_WHY_MAX]);
+/* Makes a new device of `user` and its home in `dir`, which must not be one yet (ERR_EXISTS). device_name is for people. */
+int pipit_login(const char *dir, const struct pipit_server *server, const struct user_id *user, const char *password,
+                const char *device_name, char why[static PIPIT_WHY_MAX]);
+
+/* ---- a home ---- */
+
+/* `server` NULL: as at log-in. ERR_NOT_FOUND: nobody is logged in there. ERR_NEWER: a newer program wrote it. */
+int pipit_open(const char *dir, const struct pipit_server *server, struct pipit **out, char why[static PIPIT_WHY_MAX]);
+void pipit_close(struct pipit *p);                        /* ends the session; NULL allowed */
+const struct user_id *pipit_user(const struct pipit *p);
+struct device_id pipit_device(const struct pipit *p);
+const char *pipit_server(const struct pipit *p);          /* its URL */
+const char *pipit_why(const struct pipit *p);             /* of the last error; "" when there is no more to say */
+/* Whom a text means: a user's name. ERR_NAME. */
+int pipit_who(struct pipit *p, const char *text, struct user_id *out);
+
+/* ---- what is told; set before anything that asks. Each may be NULL ---- */
+
+struct pipit_receipt {            /* another member's cursors: all messages up to them, by sequence */
+    struct conv_id conv;
+    struct user_id user;
+    uint64_t delivered, read, time_ms;
+};
+/* From within a call that turns or asks. In them everything may be called but what turns, asks, starts or closes. */
+struct pipit_events {
+    void (*on_link)(void *arg, bool online, const char *why);        /* once for each change */
+    void (*on_synced)(void *arg);                                    /* all that waited has come */
+    void (*on_receipt)(void *arg, const struct pipit_receipt *receipt);
+    void (*on_sent)(void *arg, uint64_t number, const struct msg_id *id);
+    void (*on_refused)(void *arg, uint64_t number, const struct user_id *to, int err, const char *text);    /* for good */
+    /* The server cannot do it now, for the reason given; it is tried again by itself. `to` is "" for a question. */
+    void (*on_later)(void *arg, const struct user_id *to, int err, const char *text);
+    void (*on_notice)(void *arg, const char *text);                  /* for people; in no hurry */
+};
+void pipit_tell(struct pipit *p, const struct pipit_events *events, void *arg);    /* both stay the caller's */
+
+/* ---- the session ---- */
+
+/* ERR_IN_USE: another program has it and keeps it; pipit_why() names it. `name` names this one to others. */
+int pipit_start(struct pipit *p, const char *name);
+/* Wait for the server, other programs of this home, one descriptor of the caller's (`fd`, or -1; *ready_out, or NULL, says
+ * whether it can be read), or `timeout_ms`, and do what is to be done. After an error the session is over: ERR_REPLACED,
+ * ERR_REVOKED, ERR_AUTH, ERR_VERSION mean for good. A server that is away is no error. */
+int pipit_turn(struct pipit *p, int fd, bool *ready_out, uint64_t timeout_ms);
+/* Wait, for some seconds at most, until the server has all that was seen and sent. */
+int pipit_drain(struct pipit *p);
+bool pipit_is_online(const struct pipit *p);
+
+/* ---- messages ---- */
+
+struct pipit_message {
+    struct msg_id id;
+    struct conv_id conv;
+    struct user_id peer;          /* the other member of a direct conversation; oneself: notes */
+    struct user_id from;
+    struct device_id device;      /* that sent it */
+    uint64_t seq;                 /* its number in the conversation */
+    uint64_t time_ms;             /* by the server's clock */
+    bool is_own;                  /* from == pipit_user() */
+    bool is_deleted;              /* there was one; its text is gone */
+    bool is_empty;                /* there is nothing in it for this device */
+    struct bytes text;            /* .at NULL: none that this version can show. Good as long as the message */
+};
+
+/* Store a text of 1 to TEXT_BYTES_MAX bytes; *number_out (may be NULL) names it until it has an id. ERR_TOO_BIG, ERR_RANGE
+ * (empty), ERR_MALFORMED (not UTF-8). Does not ask: pipit_turn(), pipit_sent() or another program lets it leave. */
+int pipit_send(struct pipit *p, const struct user_id *to, struct bytes text, uint64_t *number_out);
+/* Asks, and waits until it has an id. An error with a server's name means refused, for good; after ERR_IDLE it may still
+ * leave at any time. */
+int pipit_sent(struct pipit *p, uint64_t number, uint64_t timeout_ms, struct msg_id *id_out);
+
+/* What came and was not seen, oldest first, at most PIPIT_NEW_MAX; messages of the user's other devices are among them.
+ * Good until the next call of this function or pipit_close(). */
+int pipit_new(struct pipit *p, const struct pipit_message **messages_out, size_t *count_out);
+/* They are not new any more; with `read` their senders are told. One transaction. Wants a session (pipit_start). */
+int pipit_seen(struct pipit *p, const struct pipit_message *messages, size_t count, bool read);
+/* Seen and read, and `text` goes to its conversation, in one transaction: however often a program is killed, each message
+ * is answered once. Errors as pipit_send(). */
+int pipit_answer(struct pipit *p, const struct pipit_message *message, struct bytes text, uint64_t *number_out);
+
+/* Asks for the last `limit` messages with `peer` below the sequence `before` (0: the newest), and hands them over oldest
+ * first, held in memory meanwhile. `each`: not 0 ends it, and is returned. */
+typedef int pipit_message_fn(void *arg, const struct pipit_message *message);
+int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit, uint64_t timeout_ms,
+                  pipit_message_fn *each, void *arg);
+/* The same from what this device has: does not ask. */
+int pipit_history_here(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit,
+                       pipit_message_fn *each, void *arg);
+
+struct pipit_member {             /* how far a message is with a member */
+    struct user_id user;
+    uint64_t delivered_ms, read_ms;                       /* 0: not yet */
+};
+/* Asks. *message_out has no text. ERR_NOT_FOUND: this home does not know the message. */
+int pipit_info(struct pipit *p, const struct msg_id *id, uint64_t timeout_ms, struct pipit_message *message_out,
+               int (*each)(void *arg, const struct pipit_member *member), void *arg);
+
+#endif

@@ -1,0 +1,156 @@
+/* pipit_ask.c - questions of the library: history, info (see pipit.h).
+ *
+ * A question is an errand in the home; its answer comes back there, whether this process or another has the session. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/client/pipit_impl.h"
+
+enum { HISTORY_MAX = 10000 };             /* messages held until the oldest has come: a hundred pages of 64 KiB */
+
+struct asking {
+    uint64_t errand;
+    struct buf *answer;
+};
+
+static int look_errand(struct pipit *p, void *arg)
+{
+    struct asking *a = arg;
+    int err = home_errand_take(p->home, a->errand, a->answer);
+    if (err == ERR_NOT_FOUND) return ERR_AGAIN;
+    return err ? pipit_fail(p, err, NULL) : 0;
+}
+
+/* What was refused is an error of ours; a code that this version does not know is one too. */
+static int open_answer(struct pipit *p, struct bytes answer, enum msg_type wanted, struct msg *m)
+{
+    char text[160];
+    int err = msg_decode(answer, m, NULL);
+    if (err) return pipit_fail(p, ERR_MALFORMED, "the answer cannot be read");
+    if (m->type == wanted) return 0;
+    if (m->type != MSG_ERROR) return pipit_fail(p, ERR_MALFORMED, "the answer is of another kind");
+    struct bytes why = m->u.error.text;
+    snprintf(text, sizeof text, "%.*s", (int)(why.len < sizeof text ? why.len : sizeof text - 1), (const char *)why.at);
+    err = m->u.error.code > 0 && m->u.error.code < INT32_MAX ? -(int)m->u.error.code : ERR_MALFORMED;
+    return pipit_fail(p, err, text);
+}
+
+int pipit_ask(struct pipit *p, const struct msg *request, enum msg_type wanted, uint64_t timeout_ms, struct buf *answer,
+              struct msg *m_out)
+{
+    struct asking a = { .answer = answer };
+    struct buf frame;
+    buf_init(&frame, FRAME_BYTES_MAX);
+    int err = msg_encode(request, &frame);
+    if (!err) err = home_errand_add(p->home, buf_bytes(&frame), wall_ms(), &a.errand);
+    buf_fini(&frame);
+    if (err) return pipit_fail(p, err, NULL);
+    p->due = true;
+    err = pipit_until(p, look_errand, &a, timeout_ms);
+    if (err) home_errand_drop(p->home, a.errand);
+    return err ? err : open_answer(p, buf_bytes(answer), wanted, m_out);
+}
+
+/* ---- history ---- */
+
+/* The page before `before`, after those before it: pages come newest first, people read oldest first. */
+static int each_page(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit, uint64_t timeout_ms,
+                     pipit_message_fn *each, void *arg)
+{
+    struct msg request = { .type = MSG_HISTORY, .has_ref = true, .ref = 1 }, m;
+    struct msg_message record;
+    struct buf answer;
+    uint64_t count = 0, first = 0;
+    request.u.history = (struct msg_history){ .to = { .conv = conv_id_direct(&p->account.user, peer) }, .before = before,
+                                              .limit = limit < PAGE_RECORDS_MAX ? limit : PAGE_RECORDS_MAX };
+    buf_init(&answer, FRAME_BYTES_MAX);
+    int err = pipit_ask(p, &request, MSG_PAGE, timeout_ms, &answer, &m);
+    struct bytes rest = err ? BYTES_NONE : m.u.page.records;
+    while (!err && page_next(&rest, &record) == 0) {
+        if (count++ == 0) first = record.seq;
+    }
+    if (!err && m.u.page.more && count && count < limit)
+        err = each_page(p, peer, first, limit - count, timeout_ms, each, arg);
+    rest = err ? BYTES_NONE : m.u.page.records;
+    while (!err && page_next(&rest, &record) == 0) {
+        if (record.kind > KIND_TOMBSTONE) continue;
+        const struct pipit_message message = pipit_message_of(&p->account.user, &record, peer);
+        err = each(arg, &message);
+    }
+    buf_fini(&answer);
+    return err;
+}
+
+int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit, uint64_t timeout_ms,
+                  pipit_message_fn *each, void *arg)
+{
+    if (limit == 0 || limit > HISTORY_MAX) return pipit_fail(p, ERR_RANGE, "at most 10000 messages at once");
+    return each_page(p, peer, before, limit, timeout_ms, each, arg);
+}
+_Static_assert(HISTORY_MAX == 10000, "pipit_history() says so");
+
+struct handing {
+    struct pipit *p;
+    pipit_message_fn *each;
+    void *arg;
+};
+
+static int hand_over(void *arg, const struct message_row *row)
+{
+    struct handing *h = arg;
+    if (row->m.kind > KIND_TOMBSTONE) return 0;
+    const struct pipit_message message = pipit_message_of(&h->p->account.user, &row->m, &row->peer);
+    return h->each(h->arg, &message);
+}
+
+int pipit_history_here(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit,
+                       pipit_message_fn *each, void *arg)
+{
+    struct handing h = { p, each, arg };
+    struct conv_id conv = conv_id_direct(&p->account.user, peer);
+    if (limit == 0 || limit > HISTORY_MAX) return pipit_fail(p, ERR_RANGE, "at most 10000 messages at once");
+    int err = home_message_each_last(p->home, &conv, before, (uint32_t)limit, hand_over, &h);
+    return err ? pipit_fail(p, err, NULL) : 0;
+}
+
+/* ---- info ---- */
+
+struct found {
+    const struct pipit *p;
+    struct pipit_message message;
+    bool has_seq;
+};
+
+static int remember(void *arg, const struct message_row *row)
+{
+    struct found *f = arg;
+    f->message = pipit_message_of(&f->p->account.user, &row->m, &row->peer);
+    f->message.text = BYTES_NONE;         /* it goes with the row */
+    f->has_seq = row->has_seq;
+    return 0;
+}
+
+int pipit_info(struct pipit *p, const struct msg_id *id, uint64_t timeout_ms, struct pipit_message *message_out,
+               int (*each)(void *arg, const struct pipit_member *member), void *arg)
+{
+    struct msg request = { .type = MSG_INFO, .has_ref = true, .ref = 1 }, m;
+    struct found found = { .p = p };
+    struct member_state state;
+    struct buf answer;
+    int err = home_message_by_id(p->home, id, remember, &found);
+    if (err == ERR_NOT_FOUND || (!err && !found.has_seq))
+        return pipit_fail(p, ERR_NOT_FOUND, "this home knows no such message");
+    if (err) return pipit_fail(p, err, NULL);
+    request.u.info = (struct msg_info){ .to = { .conv = found.message.conv }, .seq = found.message.seq };
+    buf_init(&answer, FRAME_BYTES_MAX);
+    err = pipit_ask(p, &request, MSG_INFO_ANSWER, timeout_ms, &answer, &m);
+    if (!err) *message_out = found.message;
+    struct bytes rest = err ? BYTES_NONE : m.u.info_answer.members;
+    while (!err && members_next(&rest, &state) == 0) {
+        const struct pipit_member member = { state.user, state.delivered_ms, state.read_ms };
+        err = each(arg, &member);
+    }
+    buf_fini(&answer);
+    return err;
+}
