@@ -60,6 +60,9 @@ bool config_check(const struct config_input *input, const struct config *config,
     uint32_t before = problems->count;
     check_data(config->data, what);
     if (what[0]) complain(input, config, sources, CONFIG_KEY_data, what, problems);
+    if (listening_check(config->listen, what)) {
+        complain(input, config, sources, CONFIG_KEY_listen, what, problems);
+    }
     if (origins_check(config->allowed_origins, what)) {
         complain(input, config, sources, CONFIG_KEY_allowed_origins, what, problems);
     }

@@ -18,9 +18,14 @@
 
 #define CONFIG_LIST(GROUP, TEXT, NUMBER, CHOICE)                                                                       \
     GROUP("Where it listens")                                                                                          \
-    TEXT(listen, "127.0.0.1:8700", 1, 511, "ADDRESS:PORT", RESTART,                                                    \
-         "Where clients connect. Port 0 takes a free one, which the ready line tells; an IPv6 address is written "     \
-         "[ADDRESS]:PORT; without an address it is every one of this machine.")                                        \
+    TEXT(listen, "127.0.0.1:8700", 1, 511, "ADDRESS:PORT ...", RESTART,                                                \
+         "Where clients connect: one or several, with spaces or commas between. An IPv6 address is written "           \
+         "[ADDRESS]:PORT; a name is every address it has; :PORT is everywhere, and so is [::]:PORT, IPv4 included "    \
+         "unless an IPv4 address with that port is in the list too. Port 0 takes a free one, which the ready line "    \
+         "tells. unix:/PATH is a Unix socket for a proxy beside the server: there the peer is who the proxy names in " \
+         "X-Forwarded-For (or Forwarded), and a proxy must set it; elsewhere nobody is believed.")                     \
+    CHOICE(listen_unix_mode, 1, "0600|0660|0666", RESTART,                                                             \
+           "Who may connect to a Unix socket: the server's user, its group too (where the proxy belongs), or all.")    \
     NUMBER(listen_backlog, 4096, 1, 65535, "connections", RESTART,                                                     \
            "Connections that the kernel keeps for a shard until it gets to them. After a restart everybody comes back "\
            "at once. The kernel cuts it to net.core.somaxconn.")                                                       \
@@ -41,8 +46,9 @@
            "Connections of all shards together; who comes after is told 503. The process needs as many descriptors: "  \
            "LimitNOFILE= of systemd, or ulimit -n.")                                                                   \
     NUMBER(connections_per_address_max, 1000, 0, 10000000, "connections; 0: no limit", RELOAD,                         \
-           "Connections of one address to one shard, so that one machine cannot take them all; above it 429. Behind a "\
-           "proxy all come from one address: 0 there. Loopback is not counted.")                                       \
+           "Connections of one address to one shard, so that one machine cannot take them all; above it 429. An IPv6 "            \
+           "address is counted by its /64. Behind a proxy on TCP all come from one address: 0 there, or a Unix socket. "\
+           "Loopback is not counted.")                                                                                 \
     NUMBER(heartbeat_s, 30, 1, 3600, "seconds", RELOAD,                                                                \
            "A client says something at least this often, or is asked; after two such times of silence its connection " \
            "is closed. Shorter finds dead links sooner and costs batteries. Sessions keep what they were told.")       \

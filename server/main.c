@@ -14,6 +14,7 @@
 
 #include <sodium.h>
 
+#include "server/net/net.h"
 #include "server/server.h"
 
 static const char usage_text[] =
@@ -49,12 +50,6 @@ static int complain(const char *what, const char *why)
     return 2;
 }
 
-static bool is_loopback(const char *listen)
-{
-    return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0 ||
-           strncmp(listen, "localhost:", 10) == 0;
-}
-
 enum action { RUN, CHECK, TELL_DOCS, TELL_EXAMPLE, TELL_VERSION, TELL_HELP };
 
 struct program {
@@ -69,7 +64,7 @@ struct program {
 
 static void print_demo(const struct program *p, const struct server *server)
 {
-    const char *at = server_address(server);
+    const char *at = server_tcp_address(server);
     printf("\nTwo people to try it with. Paste each command into a terminal of its own and type:\n\n");
     for (size_t i = 0; i < sizeof demo_users / sizeof demo_users[0]; i++) {
         const char *name = demo_users[i].name;
@@ -160,7 +155,7 @@ static int load(struct program *p, struct config *config, struct config_source *
     int err = config_load(&p->input, config, sources, problems);
     if (!p->demo) return err;
     if (sources[CONFIG_KEY_data].from == CONFIG_FROM_DEFAULT) strcpy(config->data, "data/demo");
-    if (is_loopback(config->listen)) return err;
+    if (listening_is_local(config->listen)) return err;
     config_problem(problems, "--demo listens on loopback only (its passwords are known to all), not on %s",
                    config->listen);
     return ERR_CONFIG;

@@ -24,14 +24,12 @@ struct server {
     bool handle_signals;
     void (*on_ready)(void *arg, struct server *server);
     void *on_ready_arg;
-    char address[CONFIG_TEXT_MAX + 8];
-    uint16_t port;
     uint16_t shards;
     struct store store;
     struct house house;
     struct chat_config chat;
     struct net_config net;
-    int listeners[SHARDS_MAX];
+    struct listening *listening;
     _Atomic int start_err;               /* of a shard's on_start */
     bool house_is_open;
     /* -- main's shard -- */
@@ -54,8 +52,7 @@ static void serve_start(struct shard *shard)
     struct server *server = server_of(shard);
     int err = chat_open(shard, &server->chat);
     if (!err) {
-        err = net_open(shard, &server->net, server->listeners[shard->id]);
-        server->listeners[shard->id] = -1;           /* the shard's now */
+        err = net_open(shard, &server->net, server->listening);
     }
     if (!err) return;
     atomic_store(&server->start_err, err);
@@ -125,7 +122,8 @@ static void main_start(struct shard *shard)
         uv_signal_start(handle, main_on_signal, numbers[i]);
     }
     struct admin_config config = {
-        .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat, .address = server->address,
+        .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat,
+        .address = listening_text(server->listening),
         .started_ms = server->started_ms, .shutdown = main_shutdown, .arg = server,
     };
     int err = admin_open(shard, &config, &server->admin);
@@ -221,15 +219,6 @@ static int free_worker(struct worker *worker)
     return 0;
 }
 
-/* "127.0.0.1:0" and port 41234 -> "127.0.0.1:41234". */
-static void name_address(struct server *server)
-{
-    const char *listen = server->config.listen, *colon = strrchr(listen, ':');
-    int host = colon ? (int)(colon - listen) : 0;
-    if (host == 0) snprintf(server->address, sizeof server->address, "0.0.0.0:%u", server->port);
-    else snprintf(server->address, sizeof server->address, "%.*s:%u", host, listen, server->port);
-}
-
 static void set_rooms(struct server *server, const struct server_options *options)
 {
     struct chat_config *chat = &server->chat;
@@ -272,7 +261,6 @@ int server_open(const struct server_options *options, struct server **server_out
     server->on_ready_arg = options->arg;
     uint64_t shards = server->config.shards ? server->config.shards : uv_available_parallelism();
     server->shards = (uint16_t)(shards > SHARDS_MAX ? SHARDS_MAX : shards);
-    for (uint16_t i = 0; i < server->shards; i++) server->listeners[i] = -1;
     server->started_ms = clock->wall_ms(clock->self);
 
     struct store_opening opening = { .shards = server->shards, .now_ms = server->started_ms,
@@ -280,14 +268,15 @@ int server_open(const struct server_options *options, struct server **server_out
     int err = store_open(options->fs ? options->fs : fsio_posix(), server->config.data, &opening, &server->store, why);
     if (err) goto fail_free;
     set_rooms(server, options);
-    char clause[128];
-    err = listener_bind(server->config.listen, server->shards, (int)server->config.listen_backlog,
-                        server->listeners, &server->port, clause);
+    static const uint32_t unix_modes[] = { 0600, 0660, 0666 };      /* listen_unix_mode's words */
+    char clause[LISTENING_WHY_MAX];
+    struct listening_options places = { .shards = server->shards, .backlog = (int)server->config.listen_backlog,
+                                        .unix_mode = unix_modes[server->config.listen_unix_mode] };
+    err = listening_open(server->config.listen, &places, &server->listening, clause);
     if (err) {
         snprintf(why, 256, "listen: %s", clause);
         goto fail_store;
     }
-    name_address(server);
     err = house_init(&server->house, server->shards, clock, server->store.node.hash_key);
     server->house_is_open = err == 0;
     if (!err) err = make_workers(server);
@@ -302,7 +291,7 @@ int server_open(const struct server_options *options, struct server **server_out
 fail_house:
     each_worker(server, free_worker);
     if (server->house_is_open) house_fini(&server->house);
-    for (uint16_t i = 0; i < server->shards; i++) close(server->listeners[i]);
+    listening_close(server->listening);
 fail_store:
     store_close(&server->store);
 fail_free:
@@ -386,7 +375,7 @@ int server_run(struct server *server, char why[static 256])
     }
     each_worker(server, stop_worker);
     if (err) snprintf(why, 256, "starting: %s", err_text(err));
-    else say(SAY_INFO, "stopped", SAY_TEXT("address", server->address));
+    else say(SAY_INFO, "stopped", SAY_TEXT("address", listening_text(server->listening)));
     return err;
 }
 
@@ -401,8 +390,8 @@ void server_close(struct server *server)
         struct shard *shard = server->house.shard[i];
         if (shard->chat) chat_free(shard);
         if (shard->net) net_free(shard);
-        if (server->listeners[i] >= 0) close(server->listeners[i]);
     }
+    listening_close(server->listening);
     if (server->admin) admin_free(server->admin);
     each_worker(server, free_worker);
     house_fini(&server->house);
@@ -412,7 +401,7 @@ void server_close(struct server *server)
 
 uint16_t server_port(const struct server *server)
 {
-    return server->port;
+    return listening_port(server->listening);
 }
 
 uint16_t server_shards(const struct server *server)
@@ -422,7 +411,12 @@ uint16_t server_shards(const struct server *server)
 
 const char *server_address(const struct server *server)
 {
-    return server->address;
+    return listening_text(server->listening);
+}
+
+const char *server_tcp_address(const struct server *server)
+{
+    return listening_tcp(server->listening);
 }
 
 const struct logs_report *server_report(const struct server *server)

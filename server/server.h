@@ -37,10 +37,11 @@ int server_run(struct server *server, char why[static 256]);
 void server_stop(struct server *server);
 void server_close(struct server *server);
 
-uint16_t server_port(const struct server *server);
+uint16_t server_port(const struct server *server);     /* of the first TCP address; 0: there is none */
 uint16_t server_shards(const struct server *server);
-/* "127.0.0.1:8700": what was asked for, with the port it got. */
+/* "127.0.0.1:8700 [::1]:8700 unix:/run/pipit/pipit.sock": all that was asked for, names resolved, with the ports it got. */
 const char *server_address(const struct server *server);
+const char *server_tcp_address(const struct server *server);   /* the first that is no Unix socket, or "" */
 const struct logs_report *server_report(const struct server *server);
 
 /* Between server_open() and server_run(), for --demo and tests: add a user if there is none of that name, and a device of

@@ -79,6 +79,7 @@ static void answer_last(struct conn *c, int status, const char *headers, int err
 static void answer_done(struct conn *c)
 {
     STAT_ADD(&c->net->shard->stats, http_requests, 1);
+    if (c->is_unix) addr_remove(c->net, c);             /* the next one may be another's */
     if (!c->keep_alive) {
         conn_close(c, 0);
         return;
@@ -155,6 +156,27 @@ static bool answer_origin(struct conn *c, const struct http_head *head)
     return true;
 }
 
+/* A proxy's connection carries requests of many: each is counted for its own address while it is answered, and a WebSocket
+ * as long as it lives. True: there are too many, and that is the answer. */
+static bool answer_crowd(struct conn *c, const struct http_head *head)
+{
+    bool loopback = false;
+    assert(!c->counted);
+    if (!peer_of_forwarded(head->forwarded_for, head->forwarded, c->peer, &loopback)) {
+        strcpy(c->peer, "unix");
+        return false;
+    }
+    int err = addr_enter(c->net, c, loopback);
+    if (!err) return false;
+    STAT_ADD(&c->net->shard->stats, conns_refused, 1);
+    say(SAY_WARN, "conn_refused", SAY_CONN(c->id), SAY_TEXT("peer", c->peer),
+        SAY_TEXT("why", err == ERR_RATE ? "connections_per_address_max" : "out of memory"));
+    if (answer_put_error(c, err == ERR_RATE ? 429 : 503, "Retry-After: 10\r\n", err == ERR_RATE ? err : ERR_BUSY,
+                         "too many connections from this address") != 0) conn_fail(c, ERR_NOMEM);
+    else answer_done(c);
+    return true;
+}
+
 static void answer_request(struct conn *c)
 {
     struct http_head head = http_head(c->http);
@@ -162,6 +184,7 @@ static void answer_request(struct conn *c)
     c->keep_alive = head.keep_alive;
     c->is_head = head.is_head;
     c->cors = false;
+    if (c->is_unix && answer_crowd(c, &head)) return;
     if (answer_origin(c, &head)) return;
     if (strcmp(head.path, c->net->config.ws_path) == 0) {
         answer_upgrade(c, &head);

@@ -92,7 +92,7 @@ void handoff_receive(struct shard *shard, struct conn *c)
     assert(c->state == CONN_MOVING && move->fd >= 0 && !c->sock);
     c->net = net;
     shard_read_clock(shard);             /* or the conn may have been heard after this turn's time */
-    struct sock *s = net->closing ? NULL : sock_new(net);
+    struct sock *s = net->closing ? NULL : sock_new(net, c->is_unix);
     if (!s) {
         handoff_cancel(c);
         return;

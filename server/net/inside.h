@@ -9,15 +9,15 @@
 #ifndef PIPIT_NET_INSIDE_H
 #define PIPIT_NET_INSIDE_H
 
-#include <netinet/in.h>
+#include <stddef.h>
 #include <sys/queue.h>
 
 #include "proto/err.h"
 #include "server/net/net.h"
+#include "server/net/peers.h"
 #include "server/net/ws.h"
 
 enum {
-    PEER_TEXT = INET6_ADDRSTRLEN,     /* an address as text, without a port, with its NUL */
     /* Frames queued at which a connection's input waits for them to go out: it can queue no more answers then. Half of
      * CONN_OUT_FRAMES_MAX, so that a fast sender is slowed and only one who does not read is closed as SLOW. */
     CONN_OUT_FRAMES_HIGH = CONN_OUT_FRAMES_MAX / 2,
@@ -30,11 +30,32 @@ enum {
  * GONE     the handle is being closed; its callback frees the conn */
 enum conn_state { CONN_HTTP, CONN_WS, CONN_MOVING, CONN_CLOSING, CONN_GONE };
 
-struct sock {
+/* A stream of one of two kinds. */
+union stream {
+    uv_handle_t handle;
+    uv_stream_t stream;
     uv_tcp_t tcp;
+    uv_pipe_t pipe;                   /* of a Unix socket */
+};
+
+struct sock {
     struct conn *conn;                /* NULL: refused before there was one */
     struct net *net;
     bool reading;
+    bool is_unix;
+    union stream uv;                  /* last: only as much of it is allocated as its kind needs (sock_new) */
+};
+
+/* Beside struct conn, what an idle connection costs: 272 bytes for TCP. */
+_Static_assert(offsetof(struct sock, uv) <= 24, "a sock is little more than its handle");
+
+/* A place that is listened on. */
+struct door {
+    union stream uv;
+    struct net *net;
+    bool is_unix;
+    bool open;                        /* its handle is not closed yet */
+    bool waiting;                     /* libuv holds an accepted connection: there was no memory for its handle */
 };
 
 /* On its way to another shard. */
@@ -81,6 +102,7 @@ struct conn {
     bool hard : 1;                    /* CLOSING: do not wait for anything */
     bool shut : 1;                    /* CLOSING: our FIN is sent, the peer's is awaited */
     bool refused : 1;                 /* over a limit: answered and closed, never shown to events */
+    bool is_unix : 1;                 /* by a Unix socket: who it is its proxy says, with each request */
     bool limited : 1;                 /* its address has a limit */
     bool counted : 1;                 /* in the table of addresses */
     char peer[PEER_TEXT];
@@ -105,18 +127,19 @@ struct net {
     struct ws *ws_spare;              /* a clean one, lent to who reads */
     struct frame *ping;               /* the same for everybody */
     struct peer_addr *addrs;          /* listener.c's: connections for each address */
-    uv_tcp_t listener;
-    struct timeout accept_again;      /* no memory for a handle: try later */
+    struct door *doors;
+    uint16_t doors_count, doors_open;
+    struct timeout accept_again;      /* some door waits: try later */
     uint64_t fds_max;                 /* descriptors from this number on are not for connections */
-    bool listening;
-    bool listener_open;               /* its handle is not closed yet */
     bool closing;
     uint8_t *read_buf;                /* CONN_READ_BYTES, lent by sock_on_alloc() */
     uv_buf_t iov[CONN_IOV_ALL];       /* scratch of out_flush() */
 };
 
 /* -- sock.c: the one file that calls libuv for connections -- */
-struct sock *sock_new(struct net *net);                       /* NULL: out of memory */
+struct sock *sock_new(struct net *net, bool is_unix);         /* NULL: out of memory */
+int stream_init(union stream *uv, struct shard *shard, bool is_unix);   /* 0 or ERR_IO */
+int stream_open(union stream *uv, bool is_unix, int fd);      /* takes fd when it returns 0; else ERR_IO */
 int sock_open(struct sock *s, int fd);                        /* takes fd when it returns 0; else ERR_IO */
 void sock_read(struct sock *s, bool on);
 /* Bytes taken, 0: none now, or ERR_PEER, ERR_IO, ERR_NOMEM. */
@@ -128,6 +151,7 @@ void sock_shutdown(struct sock *s);                           /* FIN; nothing ma
 int sock_dup(struct sock *s);                                 /* a descriptor, or -1 */
 void sock_close_fd(int fd);                                   /* one that sock_dup() gave and nobody took */
 void sock_close(struct sock *s);                              /* conn_on_sock_closed() tells; s is freed */
+/* Its address, or "unix" for a Unix socket, or "?" for one that has gone. */
 void sock_peer(struct sock *s, char out[static PEER_TEXT], bool *loopback_out);
 
 /* -- out.c: the write queue -- */
@@ -159,12 +183,28 @@ size_t answer_feed(struct conn *c, struct bytes in);          /* interprets; ret
 void answer_timeout(struct conn *c);
 void answer_refusal(struct conn *c, int status, const char *why);   /* over a limit: answer and close */
 
+/* -- listening.c, listening_unix.c: main's, before and after the shards -- */
+uint16_t listening_count(const struct listening *listening);
+/* Socket `i` of a shard, which is its from now on; -1: there is none. */
+int listening_take(struct listening *listening, uint16_t i, uint16_t shard, bool *is_unix_out);
+struct unix_file {
+    char path[108];                   /* "": none */
+    uint64_t device, inode;           /* of the one we made */
+};
+int unix_check(const char *path, char why[static LISTENING_WHY_MAX]);      /* 0 or ERR_CONFIG */
+int unix_bind(const char *path, uint32_t mode, int backlog, struct unix_file *file_out, int *fd_out,
+              char why[static LISTENING_WHY_MAX]);
+void unix_remove(const struct unix_file *file);               /* when it is still the one we made */
+
 /* -- listener.c -- */
-int listener_open(struct net *net, int fd);
+int listener_open(struct net *net, struct listening *listening);
 void listener_close(struct net *net);
+
+/* -- crowd.c: connections of each address -- */
 int addr_add(struct net *net, struct conn *c);                /* a `limited` one; 0 or ERR_NOMEM */
 void addr_remove(struct net *net, struct conn *c);            /* harmless when it is not counted */
-uint32_t addr_count(struct net *net, const char *peer);
+/* Take it for one more of its address: 0, ERR_RATE (there are too many) or ERR_NOMEM. It may have no limit. */
+int addr_enter(struct net *net, struct conn *c, bool loopback);
 
 /* -- handoff.c -- */
 void handoff_begin(struct conn *c);                           /* MOVING and nothing in a write: let go of the handle */

@@ -9,7 +9,7 @@
 #include "proto/wsframe.h"
 #include "server/net/inside.h"
 
-int net_open(struct shard *shard, const struct net_config *config, int fd)
+int net_open(struct shard *shard, const struct net_config *config, struct listening *listening)
 {
     int err = ERR_NOMEM;
     struct net *net = calloc(1, sizeof *net);
@@ -25,7 +25,7 @@ int net_open(struct shard *shard, const struct net_config *config, int fd)
     if (!net->read_buf || !net->ping) goto fail;
     wsframe_header(net->ping->at, WSFRAME_PING, 0);
     shard->net = net;
-    return fd < 0 ? 0 : listener_open(net, fd);
+    return listening ? listener_open(net, listening) : 0;
 fail:
     frame_unref(net->ping);
     free(net->read_buf);
@@ -77,7 +77,7 @@ void net_close(struct shard *shard)
 bool net_is_closed(const struct shard *shard)
 {
     const struct net *net = shard->net;
-    return net->closing && net->socks == 0 && !net->listener_open;
+    return net->closing && net->socks == 0 && net->doors_open == 0;
 }
 
 void net_free(struct shard *shard)
@@ -87,6 +87,7 @@ void net_free(struct shard *shard)
     ws_free(net->ws_spare);
     frame_unref(net->ping);
     free(net->read_buf);
+    free(net->doors);
     free(net);
     shard->net = NULL;
 }

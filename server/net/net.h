@@ -6,6 +6,7 @@
 
 #include "server/net/conn.h"
 #include "server/net/handoff.h"
+#include "server/net/listening.h"
 #include "server/net/origin.h"
 
 enum { NET_ORIGINS_BYTES_MAX = 512 };     /* a list of allowed origins, with its NUL */
@@ -14,7 +15,7 @@ enum { NET_ORIGINS_BYTES_MAX = 512 };     /* a list of allowed origins, with its
 struct net_settings {
     uint32_t conns_max;               /* per shard; above it, or with the process's last 64 descriptors left, a
                                        * connection is answered 503 and closed */
-    uint32_t conns_per_address_max;   /* per shard and address: 429; 0: no limit. Loopback is not counted */
+    uint32_t conns_per_address_max;   /* per shard and address, IPv6 by its /64: 429; 0: no limit. Loopback is not counted */
     uint32_t request_ms;              /* a request, and the first WebSocket message, must be whole within this time */
     uint32_t keepalive_ms;            /* a kept connection without a request */
     uint32_t linger_ms;               /* a closing connection gets this long to take its last bytes */
@@ -27,17 +28,11 @@ struct net_config {
     const char *api_prefix;           /* "/v1/": pages of other origins are kept from what lies below it */
     struct net_settings settings;     /* to begin with */
     uint32_t run;                     /* 20 random bits of this start, for conn_id(); so ids of two starts differ */
-    int backlog;                      /* of each shard's listening socket; 1.. */
+    int backlog;                      /* of each listening socket, as it was opened with; 1.. */
 };
 
-/* Address as "HOST:PORT" or "[V6]:PORT" or ":PORT"; port 0 takes a free one. Makes one SO_REUSEPORT listening socket
- * for each of `shards` shards, all on the same port; *port_out is the one they got.
- * Returns 0, ERR_CONFIG (not an address; why says), ERR_IN_USE (port taken), ERR_IO. Main, before shards start. */
-int listener_bind(const char *address, uint16_t shards, int backlog, int *fds_out, uint16_t *port_out,
-                  char why[static 128]);
-
-/* This shard's net, on its thread (ops.on_start): takes over listening socket `fd` (-1: none). */
-int net_open(struct shard *shard, const struct net_config *config, int fd);
+/* This shard's net, on its thread (ops.on_start): takes over its sockets of `listening` (NULL: none). */
+int net_open(struct shard *shard, const struct net_config *config, struct listening *listening);
 /* From here on, for what begins then: times that run already go on. */
 void net_set(struct shard *shard, const struct net_settings *settings);
 /* ops.flush: one writev for each connection that became dirty in this turn; also retries waiting hand-offs. */

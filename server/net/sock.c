@@ -1,8 +1,10 @@
 /* sock.c - the libuv handle of one connection.
  *
  * It knows how to read into the shard's one buffer, write, and close; what bytes mean is conn.c's. The handle belongs to
- * its loop for life: a connection that moves leaves it behind and gets a new one over there. */
-#include <arpa/inet.h>
+ * its loop for life: a connection that moves leaves it behind and gets a new one over there.
+ *
+ * TCP and Unix sockets are one stream to all that reads and writes. Their handles differ in size, and the larger one is the
+ * rarer: each sock has only as many bytes as its own kind needs. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,27 +29,41 @@ static int err_of_uv(int status)
 static int sock_fd(const struct sock *s)
 {
     uv_os_fd_t fd = -1;
-    (void)uv_fileno((const uv_handle_t *)&s->tcp, &fd);
+    (void)uv_fileno(&s->uv.handle, &fd);
     return fd;
 }
 
-struct sock *sock_new(struct net *net)
+int stream_init(union stream *uv, struct shard *shard, bool is_unix)
 {
-    struct sock *s = malloc(sizeof *s);
+    int err = is_unix ? uv_pipe_init(&shard->loop, &uv->pipe, 0) : uv_tcp_init(&shard->loop, &uv->tcp);
+    return err == 0 ? 0 : ERR_IO;
+}
+
+int stream_open(union stream *uv, bool is_unix, int fd)
+{
+    int err = is_unix ? uv_pipe_open(&uv->pipe, fd) : uv_tcp_open(&uv->tcp, fd);
+    return err == 0 ? 0 : ERR_IO;
+}
+
+struct sock *sock_new(struct net *net, bool is_unix)
+{
+    size_t uv_bytes = is_unix ? sizeof(uv_pipe_t) : sizeof(uv_tcp_t);
+    struct sock *s = malloc(offsetof(struct sock, uv) + uv_bytes);
     if (!s) return NULL;
     s->conn = NULL;
     s->net = net;
     s->reading = false;
-    int err = uv_tcp_init(&net->shard->loop, &s->tcp);      /* makes no descriptor, so it cannot fail */
+    s->is_unix = is_unix;
+    int err = stream_init(&s->uv, net->shard, is_unix);     /* makes no descriptor, so it cannot fail */
     assert(err == 0);
-    s->tcp.data = s;
+    s->uv.handle.data = s;
     net->socks++;
     return s;
 }
 
 int sock_open(struct sock *s, int fd)
 {
-    return uv_tcp_open(&s->tcp, fd) == 0 ? 0 : ERR_IO;
+    return stream_open(&s->uv, s->is_unix, fd);
 }
 
 static void sock_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -73,8 +89,8 @@ void sock_read(struct sock *s, bool on)
     if (s->reading == on) return;
     s->reading = on;
     if (!on) {
-        uv_read_stop((uv_stream_t *)&s->tcp);
-    } else if (uv_read_start((uv_stream_t *)&s->tcp, sock_on_alloc, sock_on_read) != 0) {
+        uv_read_stop(&s->uv.stream);
+    } else if (uv_read_start(&s->uv.stream, sock_on_alloc, sock_on_read) != 0) {
         s->reading = false;
         conn_on_read_end(s->conn, ERR_IO);
     }
@@ -82,12 +98,12 @@ void sock_read(struct sock *s, bool on)
 
 size_t sock_waiting_bytes(const struct sock *s)
 {
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
+    return uv_stream_get_write_queue_size(&s->uv.stream);
 }
 
 ssize_t sock_try_write(struct sock *s, const uv_buf_t *bufs, unsigned count)
 {
-    int n = uv_try_write((uv_stream_t *)&s->tcp, bufs, count);
+    int n = uv_try_write(&s->uv.stream, bufs, count);
     STAT_ADD(&s->net->shard->stats, writes, 1);
     if (n >= 0) return n;
     return n == UV_EAGAIN ? 0 : err_of_uv(n);
@@ -104,7 +120,7 @@ int sock_write(struct sock *s, const uv_buf_t *bufs, unsigned count)
 {
     uv_write_t *req = malloc(sizeof *req);
     if (!req) return ERR_NOMEM;
-    int err = uv_write(req, (uv_stream_t *)&s->tcp, bufs, count, sock_on_written);
+    int err = uv_write(req, &s->uv.stream, bufs, count, sock_on_written);
     STAT_ADD(&s->net->shard->stats, writes, 1);
     if (err == 0) return 0;
     free(req);
@@ -144,28 +160,15 @@ static void sock_on_closed(uv_handle_t *handle)
 void sock_close(struct sock *s)
 {
     s->reading = false;
-    uv_close((uv_handle_t *)&s->tcp, sock_on_closed);
+    uv_close(&s->uv.handle, sock_on_closed);
 }
 
 void sock_peer(struct sock *s, char out[static PEER_TEXT], bool *loopback_out)
 {
     struct sockaddr_storage a;
     int len = sizeof a;
-    strcpy(out, "?");
     *loopback_out = false;
-    if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&a, &len) != 0) return;     /* already gone */
-    if (a.ss_family == AF_INET) {
-        const struct in_addr *v4 = &((const struct sockaddr_in *)&a)->sin_addr;
-        inet_ntop(AF_INET, v4, out, PEER_TEXT);
-        *loopback_out = ntohl(v4->s_addr) >> 24 == 127;
-    } else if (a.ss_family == AF_INET6) {
-        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)&a)->sin6_addr;
-        if (IN6_IS_ADDR_V4MAPPED(v6)) {              /* a v4 peer of a [::] listener is the same peer */
-            inet_ntop(AF_INET, v6->s6_addr + 12, out, PEER_TEXT);
-            *loopback_out = v6->s6_addr[12] == 127;
-        } else {
-            inet_ntop(AF_INET6, v6, out, PEER_TEXT);
-            *loopback_out = IN6_IS_ADDR_LOOPBACK(v6);
-        }
-    }
+    strcpy(out, s->is_unix ? "unix" : "?");
+    if (s->is_unix || uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)&a, &len) != 0) return;
+    (void)peer_of_address((const struct sockaddr *)&a, out, loopback_out);
 }

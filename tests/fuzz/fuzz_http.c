@@ -12,6 +12,8 @@
 
 #include "proto/bytes.h"
 #include "server/net/http.h"
+#include "server/net/origin.h"
+#include "server/net/peers.h"
 #include "tests/harness/feed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,6 +37,14 @@ static void note_request(struct buf *log, struct http *h)
     struct http_bad upgrade = http_upgrade(h, key);
     assert(upgrade.status == 101 ? strlen(key) == HTTP_KEY_TEXT - 1 : *upgrade.text != '\0');
     assert(head.path[0] == '/' && strlen(head.host) + strlen(head.origin) < HTTP_HEAD_BYTES_MAX);
+    char peer[PEER_TEXT], group[PEER_GROUP_TEXT];
+    bool loopback;
+    if (peer_of_forwarded(head.forwarded_for, head.forwarded, peer, &loopback)) {
+        peer_group(peer, group);
+        note(log, peer);
+        note(log, group);
+    }
+    if (origin_is_allowed("https://a.example", head.origin, head.host)) note(log, "origin");
     note(log, head.method);
     note(log, head.path);
     note(log, head.query);

@@ -19,8 +19,7 @@ enum { CLOSED_MAX = 65536, LATER_MAX = 64, CONNS_MANY = 100000, BACKLOG = 1024 }
 struct netrig {
     struct house house;
     struct net_config config;
-    uint16_t port;
-    int fds[SHARDS_MAX];
+    struct listening *listening;
     struct clock_hand *hand;
     _Atomic uint32_t drained;
     pthread_mutex_t mutex;
@@ -118,6 +117,9 @@ static void on_message(struct conn *conn, struct bytes m, bool binary)
     case 'K':
         conn_ping(conn);
         break;
+    case 'W':
+        send_bytes(conn, bytes_of_str(conn_peer(conn)), true);
+        break;
     default:
         send_bytes(conn, m, binary);
     }
@@ -131,6 +133,8 @@ static void on_request(struct conn *conn, const struct http_request *r)
         int len = snprintf(text, sizeof text, "%s %s %.*s", r->method, r->query, (int)r->body.len,
                            r->body.len ? (const char *)r->body.at : "");
         conn_respond(conn, 200, "X-Extra: 1\r\n", "text/plain", bytes_of(text, (size_t)len));
+    } else if (strcmp(r->path, "/peer") == 0) {
+        conn_respond(conn, 200, "", "text/plain", bytes_of_str(r->peer));
     } else if (strcmp(r->path, "/later") == 0) {
         pthread_mutex_lock(&rig->mutex);
         if (rig->later_count == LATER_MAX) fail("too many requests wait");
@@ -177,7 +181,7 @@ static const struct conn_events events = {
 static void on_start(struct shard *shard)
 {
     struct netrig *rig = rig_of(shard);
-    if (net_open(shard, &rig->config, rig->fds[shard->id]) != 0) fail("net_open");
+    if (net_open(shard, &rig->config, rig->listening) != 0) fail("net_open");
 }
 
 static void on_parcel(struct shard *shard, const struct parcel *p)
@@ -197,7 +201,7 @@ struct netrig *netrig_up(const struct netrig_options *options)
         .on_start = on_start, .on_parcel = on_parcel, .flush = net_flush, .on_stop = net_close, .is_stopped = is_stopped,
     };
     static const uint8_t key[16];
-    char why[128];
+    char why[LISTENING_WHY_MAX];
     struct netrig *rig = calloc(1, sizeof *rig);
     if (!rig) fail("out of memory");
     signal(SIGPIPE, SIG_IGN);             /* as the program does */
@@ -215,7 +219,8 @@ struct netrig *netrig_up(const struct netrig_options *options)
     const struct clock *clock = rig->hand ? &rig->hand->clock : clock_real();
     if (house_init(&rig->house, shards, clock, key) != 0) fail("house_init");
     const char *address = options->address ? options->address : "127.0.0.1:0";
-    if (listener_bind(address, shards, BACKLOG, rig->fds, &rig->port, why) != 0) fail(why);
+    struct listening_options places = { .shards = shards, .backlog = BACKLOG, .unix_mode = 0600 };
+    if (listening_open(address, &places, &rig->listening, why) != 0) fail(why);
     if (house_start(&rig->house, &ops, NULL) != 0) fail("house_start");
     netrig_settle(rig);
     return rig;
@@ -223,7 +228,12 @@ struct netrig *netrig_up(const struct netrig_options *options)
 
 uint16_t netrig_port(const struct netrig *rig)
 {
-    return rig->port;
+    return listening_port(rig->listening);
+}
+
+const char *netrig_address(const struct netrig *rig)
+{
+    return listening_text(rig->listening);
 }
 
 void netrig_stop(struct netrig *rig)
@@ -239,6 +249,7 @@ void netrig_down(struct netrig *rig)
     if (told != accepted) fail("not every connection was told closed once");
     if (netrig_stat(rig, "conns") != 0) fail("the count of open connections did not return to zero");
     for (uint16_t i = 0; i < rig->house.shards; i++) net_free(rig->house.shard[i]);
+    listening_close(rig->listening);
     house_fini(&rig->house);
     pthread_mutex_destroy(&rig->mutex);
     pthread_cond_destroy(&rig->changed);

@@ -8,13 +8,14 @@
  *     netrig_down(rig);                   stops the house; asserts that every connection was told closed, once
  *
  * The service. Requests: any to /echo or /v1/echo is answered with "METHOD QUERY BODY"; one to /later when netrig_answer() says;
- * all else is 404. Messages, by their first byte:
+ * one to /peer with the peer's address; all else is 404. Messages, by their first byte:
  *   H<n>…      live on shard n: handed there if need be, then it owns the connection and answers "W<n>…"
  *   M<n>…      go round the shards until it is on n, then as H
  *   S<n> <len> send n messages of len bytes "x", the first four of which count 0001, 0002, …
  *   C<code>    close with ERR -code, twice
  *   P          pause; netrig_resume() undoes it for all connections of all shards
  *   K          send a ping
+ *   W          say who the peer is
  *   all else is sent back, text as text
  * Thread: the one that called netrig_up(). */
 #ifndef PIPIT_TESTS_NETRIG_H
@@ -38,6 +39,7 @@ struct netrig_options {
 
 struct netrig *netrig_up(const struct netrig_options *options);
 uint16_t netrig_port(const struct netrig *rig);
+const char *netrig_address(const struct netrig *rig);        /* all of them: listening_text() */
 void netrig_stop(struct netrig *rig);     /* asks only: netrig_down() waits */
 void netrig_down(struct netrig *rig);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/harness/feed.h"
@@ -20,27 +21,39 @@ __attribute__((noreturn)) static void fail(const char *awaited, const char *why)
     abort();
 }
 
-struct peer *peer_dial_to(const char *host, uint16_t port)
+static struct peer *dial(const struct sockaddr *to, socklen_t len)
 {
-    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-    bool is_v6 = inet_pton(AF_INET, host, &v4.sin_addr) != 1;
-    if (is_v6 && inet_pton(AF_INET6, host, &v6.sin6_addr) != 1) fail("a connection", "not an address");
     struct timeval last_resort = { .tv_sec = PEER_LAST_RESORT_S };
     int one = 1;
     struct peer *p = calloc(1, sizeof *p);
     if (!p) abort();
-    p->fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    p->fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->fd < 0) fail("a connection", strerror(errno));
     setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &last_resort, sizeof last_resort);
     setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &last_resort, sizeof last_resort);
-    setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    const struct sockaddr *to = is_v6 ? (const struct sockaddr *)&v6 : (const struct sockaddr *)&v4;
-    if (connect(p->fd, to, is_v6 ? sizeof v6 : sizeof v4) != 0) fail("a connection", strerror(errno));
+    if (to->sa_family != AF_UNIX) setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(p->fd, to, len) != 0) fail("a connection", strerror(errno));
     buf_init(&p->in, PEER_IN_BYTES_MAX);
     buf_init(&p->out, PEER_IN_BYTES_MAX);
     buf_init(&p->body, PEER_IN_BYTES_MAX);
     return p;
+}
+
+struct peer *peer_dial_to(const char *host, uint16_t port)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) return dial((const struct sockaddr *)&v4, sizeof v4);
+    if (inet_pton(AF_INET6, host, &v6.sin6_addr) != 1) fail("a connection", "not an address");
+    return dial((const struct sockaddr *)&v6, sizeof v6);
+}
+
+struct peer *peer_dial_unix(const char *path)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof at.sun_path) fail("a connection", "the path is too long");
+    strcpy(at.sun_path, path);
+    return dial((const struct sockaddr *)&at, sizeof at);
 }
 
 struct peer *peer_dial(uint16_t port)

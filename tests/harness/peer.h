@@ -1,6 +1,6 @@
 /* peer.h - the other end of one connection: says bytes, requests and frames, and reads what comes back.
  *
- * Plain blocking TCP to 127.0.0.1. It knows HTTP and WebSocket as far as net/ does, and nothing of messages (that is
+ * Plain blocking TCP, or a Unix socket. It knows HTTP and WebSocket as far as net/ does, and nothing of messages (that is
  * talker.h). What a test waits for is an event; PEER_LAST_RESORT_S only turns a server that hangs into a failed test.
  * Failures print what was awaited and abort. One thread for each peer. */
 #ifndef PIPIT_TESTS_PEER_H
@@ -20,13 +20,15 @@ struct peer {
 };
 
 /* The upgrade request with the key of RFC 6455's example, and its answer's Sec-WebSocket-Accept. */
-#define PEER_UPGRADE "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: pipit.v1\r\n" \
+#define PEER_UPGRADE_WITH(headers) "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: pipit.v1\r\n" headers \
                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+#define PEER_UPGRADE PEER_UPGRADE_WITH("")
 #define PEER_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 struct peer *peer_dial(uint16_t port);
 struct peer *peer_dial_to(const char *host, uint16_t port);   /* an address, IPv4 or IPv6 */
+struct peer *peer_dial_unix(const char *path);
 struct peer *peer_open(uint16_t port);        /* dialled and upgraded */
 void peer_free(struct peer *p);               /* closes */
 void peer_reset(struct peer *p);              /* closes with a TCP reset; frees */

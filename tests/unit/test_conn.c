@@ -65,7 +65,7 @@ static void look_at(struct shard *shard, void *arg)
         if (c->out_count > look->out_count_max) look->out_count_max = c->out_count;
         if (c->in_len > look->in_len_max) look->in_len_max = c->in_len;
         if (c->in || c->out || c->ws || c->http || c->pong || c->writing || c->move) look->all_idle = false;
-        if (uv_fileno((const uv_handle_t *)&c->sock->tcp, &fd) != 0) continue;
+        if (uv_fileno(&c->sock->uv.handle, &fd) != 0) continue;
         getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len);
         if (!value) look->nodelay = false;
     }

@@ -1,4 +1,4 @@
-/* test_listener.c - addresses are understood, a port is shared by our shards alone, and limits turn away. */
+/* test_listener.c - every place is served by all shards, and limits turn away. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -20,16 +20,6 @@
 #include "tests/harness/netrig.h"
 #include "tests/harness/peer.h"
 
-enum { BACKLOG = 16 };
-
-static int bind_and_close(const char *address, uint16_t shards, uint16_t *port, char why[static 128])
-{
-    int fds[SHARDS_MAX];
-    int err = listener_bind(address, shards, BACKLOG, fds, port, why);
-    for (uint16_t i = 0; !err && i < shards; i++) close(fds[i]);
-    return err;
-}
-
 static bool has_ipv6(void)
 {
     struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
@@ -37,64 +27,6 @@ static bool has_ipv6(void)
     bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
     if (fd >= 0) close(fd);
     return has;
-}
-
-static void addresses_that_are_none_are_told_why(void **state)
-{
-    (void)state;
-    static const struct { const char *address, *why; } cases[] = {
-        { "127.0.0.1", "no port" },
-        { "", "no port" },
-        { "127.0.0.1:", "port is not" },
-        { "127.0.0.1:x", "port is not" },
-        { "127.0.0.1:65536", "port is not" },
-        { "127.0.0.1:123456", "port is not" },
-        { "127.0.0.1:-1", "port is not" },
-        { "::1:8700", "[ADDRESS]" },
-        { "no.such.host.invalid:0", "no.such.host.invalid" },
-        { "192.0.2.1:0", "192.0.2.1" },                  /* of nobody: RFC 5737 */
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char why[128];
-        uint16_t port = 1;
-        assert_int_equal(bind_and_close(cases[i].address, 1, &port, why), ERR_CONFIG);
-        assert_non_null(strstr(why, cases[i].why));
-    }
-}
-
-static void port_0_takes_a_free_one_for_all_shards(void **state)
-{
-    (void)state;
-    char why[128];
-    uint16_t port = 0;
-    int fds[8];
-    assert_int_equal(listener_bind("127.0.0.1:0", 8, BACKLOG, fds, &port, why), 0);
-    assert_true(port > 0);
-    for (int i = 0; i < 8; i++) {
-        struct sockaddr_in a;
-        socklen_t len = sizeof a;
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&a, &len), 0);
-        assert_int_equal(ntohs(a.sin_port), port);
-        assert_int_equal(fcntl(fds[i], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-        close(fds[i]);
-    }
-}
-
-static void a_port_somebody_listens_on_is_in_use(void **state)
-{
-    (void)state;
-    char why[128], address[32];
-    uint16_t port = 0, again = 0;
-    int fds[2];
-    assert_int_equal(listener_bind("127.0.0.1:0", 2, BACKLOG, fds, &port, why), 0);
-    snprintf(address, sizeof address, "127.0.0.1:%u", port);
-    /* SO_REUSEPORT alone would let it in. */
-    assert_int_equal(bind_and_close(address, 2, &again, why), ERR_IN_USE);
-    assert_non_null(strstr(why, address));
-    close(fds[0]);
-    close(fds[1]);
-    assert_int_equal(bind_and_close(address, 2, &again, why), 0);
-    assert_int_equal(again, port);
 }
 
 /* What a server leaves behind in TIME_WAIT must not keep the next one from starting. */
@@ -117,7 +49,10 @@ static void ipv6_and_names_and_everywhere_are_served(void **state)
 {
     (void)state;
     static const struct { const char *address, *dial; bool v6; } cases[] = {
-        { "localhost:0", NULL, false },
+        { "localhost:0", "127.0.0.1", false },
+        { "[::]:0", "127.0.0.1", true },
+        { "[::]:0", "::1", true },
+        { "127.0.0.1:0 [::1]:0", "127.0.0.1", true },
         { ":0", "127.0.0.1", false },
         { "0.0.0.0:0", "127.0.0.1", false },
         { ":0", "::1", true },
@@ -134,6 +69,143 @@ static void ipv6_and_names_and_everywhere_are_served(void **state)
         }
         netrig_down(rig);
     }
+}
+
+/* -- several places, a Unix socket among them -- */
+
+static char *unix_path(void)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/pipit-listener-%d.sock", (int)getpid());
+    return path;
+}
+
+static struct netrig *unix_up(struct netrig_options options)
+{
+    static char address[96];
+    snprintf(address, sizeof address, "127.0.0.1:0, unix:%s", unix_path());
+    options.address = address;
+    return netrig_up(&options);
+}
+
+static void ask_peer(struct peer *p, const char *headers, int status, const char *who)
+{
+    char request[1024];
+    snprintf(request, sizeof request, "GET /peer HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
+    peer_puts(p, request);
+    assert_int_equal(peer_answer(p), status);
+    if (who) assert_string_equal((char *)p->body.at, who);
+}
+
+static void a_Unix_socket_serves_all_that_TCP_does(void **state)
+{
+    enum { PEERS = 60, SHARDS = 3 };
+    (void)state;
+    struct netrig *rig = unix_up((struct netrig_options){ .shards = SHARDS });
+    struct peer *p[PEERS];
+    char hello[3] = "H0", home[3] = "W0";
+    assert_non_null(strstr(netrig_address(rig), unix_path()));
+    for (int i = 0; i < PEERS; i++) {
+        p[i] = i % 2 ? peer_dial(netrig_port(rig)) : peer_dial_unix(unix_path());
+        peer_puts(p[i], PEER_UPGRADE);
+        peer_expect_upgrade(p[i]);
+        hello[1] = home[1] = (char)('0' + i % SHARDS);
+        peer_say(p[i], hello);                                /* moves to its home */
+        peer_say(p[i], "S3 1000");
+        peer_expect(p[i], home);
+        for (int k = 0; k < 3; k++) assert_true(peer_next(p[i]) && p[i]->body.len == 1000);
+    }
+    assert_true(netrig_stat(rig, "handoffs") > 0);
+    for (int i = 0; i < PEERS; i++) {
+        peer_say(p[i], "still here");
+        peer_expect(p[i], "still here");
+        peer_free(p[i]);
+    }
+    for (int i = 0; i < PEERS; i++) assert_int_equal(netrig_closed(rig), ERR_PEER);
+    netrig_down(rig);
+    assert_int_equal(access(unix_path(), F_OK), -1);
+}
+
+static void a_slow_reader_on_a_Unix_socket_loses_nothing(void **state)
+{
+    (void)state;
+    struct netrig *rig = unix_up((struct netrig_options){ .shards = 1 });
+    struct peer *p = peer_dial_unix(unix_path());
+    peer_puts(p, PEER_UPGRADE);
+    peer_expect_upgrade(p);
+    for (int i = 0; i < 8; i++) peer_say(p, "S100 4000");     /* far more than a socket takes */
+    netrig_await(rig, "frames_out", 100);
+    for (int i = 0; i < 800; i++) {
+        char number[8];
+        snprintf(number, sizeof number, "%04d", i % 100 + 1);
+        assert_true(peer_next(p) && p->body.len == 4000);
+        assert_memory_equal(p->body.at, number, 4);
+    }
+    peer_say(p, "C65");
+    assert_int_equal(peer_expect_close(p), err_close_code(ERR_IDLE));
+    peer_free(p);
+    netrig_down(rig);
+}
+
+static void on_a_Unix_socket_the_peer_is_who_the_proxy_names(void **state)
+{
+    (void)state;
+    struct netrig *rig = unix_up((struct netrig_options){ .shards = 2 });
+    struct peer *p = peer_dial_unix(unix_path());
+    ask_peer(p, "", 200, "unix");
+    ask_peer(p, "X-Forwarded-For: 198.51.100.1, 203.0.113.9\r\n", 200, "203.0.113.9");
+    ask_peer(p, "", 200, "unix");                             /* not the one before */
+    ask_peer(p, "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 2001:DB8::1\r\n", 200, "2001:db8::1");
+    ask_peer(p, "Forwarded: for=192.0.2.60;proto=https\r\n", 200, "192.0.2.60");
+    ask_peer(p, "X-Forwarded-For: unknown\r\n", 200, "unix");
+    peer_free(p);
+    /* On TCP anybody could say that. */
+    p = peer_dial(netrig_port(rig));
+    ask_peer(p, "X-Forwarded-For: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\n", 200, "127.0.0.1");
+    peer_free(p);
+    /* A WebSocket keeps its own, also where it moves. */
+    p = peer_dial_unix(unix_path());
+    peer_puts(p, PEER_UPGRADE_WITH("X-Forwarded-For: 203.0.113.9\r\n"));
+    peer_expect_upgrade(p);
+    peer_say(p, "W");
+    peer_expect(p, "203.0.113.9");
+    peer_say(p, "M1");                                        /* by way of the other shard, whichever it is on */
+    peer_expect(p, "W1");
+    peer_say(p, "W");
+    peer_expect(p, "203.0.113.9");
+    peer_free(p);
+    netrig_down(rig);
+}
+
+static void behind_a_proxy_each_address_has_its_limit(void **state)
+{
+    (void)state;
+    struct netrig *rig = unix_up((struct netrig_options){ .shards = 1, .conns_per_address_max = 2 });
+    struct peer *proxy = peer_dial_unix(unix_path()), *ws[2], *more;
+    static const char *const who[2] = { PEER_UPGRADE_WITH("X-Forwarded-For: 2001:db8:1:2:3::4\r\n"),
+                                        PEER_UPGRADE_WITH("X-Forwarded-For: 2001:db8:1:2::ffff\r\n") };
+    for (int i = 0; i < 5; i++) ask_peer(proxy, "X-Forwarded-For: 203.0.113.9\r\n", 200, "203.0.113.9");
+    for (int i = 0; i < 2; i++) {
+        ws[i] = peer_dial_unix(unix_path());
+        peer_puts(ws[i], who[i]);
+        peer_expect_upgrade(ws[i]);
+    }
+    /* Two of one /64: a third is too many, whichever of its addresses; another /64 is another peer. */
+    more = peer_dial_unix(unix_path());
+    peer_puts(more, PEER_UPGRADE_WITH("X-Forwarded-For: 2001:db8:1:2:ffff::1\r\n"));
+    assert_int_equal(peer_answer(more), 429);
+    assert_true(peer_has_line(more, "Retry-After: 10"));
+    assert_non_null(strstr((char *)more->body.at, "\"RATE\""));
+    ask_peer(more, "X-Forwarded-For: 2001:db8:1:2::1\r\n", 429, NULL);    /* the proxy's connection goes on */
+    ask_peer(more, "X-Forwarded-For: 2001:db8:1:3::1\r\n", 200, "2001:db8:1:3::1");
+    ask_peer(more, "X-Forwarded-For: 127.0.0.1\r\n", 200, "127.0.0.1");
+    peer_free(ws[0]);
+    assert_int_equal(netrig_closed(rig), ERR_PEER);
+    ask_peer(more, "X-Forwarded-For: 2001:db8:1:2::1\r\n", 200, "2001:db8:1:2::1");
+    peer_free(ws[1]);
+    peer_free(more);
+    peer_free(proxy);
+    netrig_down(rig);
 }
 
 static void connections_spread_and_all_are_served(void **state)
@@ -331,11 +403,12 @@ static void without_descriptors_a_connection_is_closed_and_the_rest_goes_on(void
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses_that_are_none_are_told_why),
-        cmocka_unit_test(port_0_takes_a_free_one_for_all_shards),
-        cmocka_unit_test(a_port_somebody_listens_on_is_in_use),
         cmocka_unit_test(a_port_is_free_again_at_once_after_a_stop),
         cmocka_unit_test(ipv6_and_names_and_everywhere_are_served),
+        cmocka_unit_test(a_Unix_socket_serves_all_that_TCP_does),
+        cmocka_unit_test(a_slow_reader_on_a_Unix_socket_loses_nothing),
+        cmocka_unit_test(on_a_Unix_socket_the_peer_is_who_the_proxy_names),
+        cmocka_unit_test(behind_a_proxy_each_address_has_its_limit),
         cmocka_unit_test(connections_spread_and_all_are_served),
         cmocka_unit_test(one_too_many_is_told_503_and_there_is_room_again_later),
         cmocka_unit_test(a_crowd_of_refused_is_cut_short),
