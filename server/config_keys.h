@@ -91,6 +91,22 @@
     NUMBER(password_queue_max, 16, 1, 1024, "log-ins", RESTART,                                                        \
            "Log-ins and registrations that wait for their password to be checked, a tenth of a second each; one more " \
            "is told to come back later.")                                                                              \
+    GROUP("Accounts")                                                                                                  \
+    CHOICE(registration, REGISTRATION_INVITE, "invite|open|closed", RELOAD,                                            \
+           "Who may make an account: who has an invite (pipitctl invite), anybody, or nobody but the operator.")       \
+    NUMBER(attempts_account_max, 10, 0, 1000000, "attempts; 0: no limit", RELOAD,                                      \
+           "Wrong passwords that one address may give for one account before it has to wait. Other addresses are not " \
+           "kept out by that. Wrong invites count too, by the name that was to be registered.")                        \
+    NUMBER(attempts_account_refill_s, 60, 1, 86400, "seconds", RELOAD,                                                 \
+           "After this time one more is allowed, and so on up to the number above.")                                   \
+    NUMBER(attempts_address_max, 100, 0, 1000000, "attempts; 0: no limit", RELOAD,                                     \
+           "The same for one address (of IPv6: 64 bits) over all accounts, so that nobody tries one password with "    \
+           "every name. With open registration each new account counts. Behind a proxy that does not tell the "        \
+           "client's address all come from one: 0 there, and a limit in the proxy.")                                   \
+    NUMBER(attempts_address_refill_s, 10, 1, 86400, "seconds", RELOAD,                                                 \
+           "After this time one more is allowed, and so on up to the number above.")                                   \
+    NUMBER(attempts_kept_max, 50000, 100, 10000000, "addresses and accounts", RELOAD,                                  \
+           "How many such counts a shard remembers, about 150 bytes each; then the oldest is forgotten.")              \
     GROUP("Log lines")                                                                                                 \
     CHOICE(log_level, SAY_INFO, "error|warn|info|debug", RELOAD,                                                       \
            "The least important lines that are written. Each connection and session that comes and goes is debug, "    \

@@ -14,6 +14,12 @@ void settings_fill(struct settings *s, const struct config *config, const struct
         .convs_hot_max = (uint32_t)config->conversations_hot_max,
         .fanout_bytes_max = (size_t)config->fanout_mib << 20,
         .fold_rows_max = (uint32_t)config->fold_rows_max,
+        .registration = (enum registration)config->registration,
+        .attempts_account = { (uint32_t)config->attempts_account_max,
+                              (uint32_t)config->attempts_account_refill_s * 1000 },
+        .attempts_address = { (uint32_t)config->attempts_address_max,
+                              (uint32_t)config->attempts_address_refill_s * 1000 },
+        .attempts_kept_max = (uint32_t)config->attempts_kept_max,
     };
     if (test->cheap_passwords) {
         s->chat.password_cost = (struct password_cost){ crypto_pwhash_OPSLIMIT_MIN, crypto_pwhash_MEMLIMIT_MIN };

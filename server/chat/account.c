@@ -42,3 +42,27 @@ void account_new_device(const struct user_id *user, const char *name, uint64_t n
     strncpy(row->name, name, sizeof row->name - 1);
     row->created_ms = now_ms;
 }
+
+int account_check_device(struct facts *facts, const struct user_id *user, struct device_id device,
+                         const uint8_t token_hash[static SECRET_HASH_BYTES], struct device_row *row)
+{
+    int err = facts_device_get(facts, user, device, row);
+    if (err == ERR_NOT_FOUND) return ERR_AUTH;
+    if (err) return err;
+    if (sodium_memcmp(row->token_hash, token_hash, SECRET_HASH_BYTES) != 0) return ERR_AUTH;
+    if (row->user_disabled) return ERR_AUTH;
+    return row->revoked ? ERR_REVOKED : 0;
+}
+
+bool account_is_reserved(const char *skeleton)
+{
+    /* Each is its own skeleton. */
+    static const char *const reserved[] = {
+        "abuse", "admin", "administrator", "all", "api", "bot", "contact", "everyone", "help", "here", "hostmaster",
+        "info", "mail", "moderator", "noreply", "null", "official", "operator", "owner", "pipit", "pipitctl", "pipitd",
+        "postmaster", "root", "security", "server", "service", "staff", "support", "system", "undefined", "webmaster",
+    };
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+        if (strcmp(reserved[i], skeleton) == 0) return true;
+    return false;
+}

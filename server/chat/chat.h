@@ -76,6 +76,12 @@ int clerk_open(void *store, void **context_out);           /* context_open: the 
 int account_hash_password(const char *password, const struct password_cost *cost, char out[static PASSWORD_HASH_MAX]);
 int account_make_key(struct vault *vault, const struct user_id *user, uint64_t now_ms);
 int account_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms);
+/* Is it the token of a live device of a user who is there and not disabled? ERR_AUTH (which of them it is not is not
+ * told), ERR_REVOKED; *row is filled with 0. */
+int account_check_device(struct facts *facts, const struct user_id *user, struct device_id device,
+                         const uint8_t token_hash[static SECRET_HASH_BYTES], struct device_row *row);
+/* Names that pretend to speak for the server: nobody may register one, or one that looks like it (facts_skeleton()). */
+bool account_is_reserved(const char *skeleton);
 /* BLAKE2b-256: how tokens and invite codes are kept. */
 void account_secret_hash(struct bytes secret, uint8_t out[static SECRET_HASH_BYTES]);
 /* A new device of a user: random id and token; `row` is filled for facts_device_add(). */

@@ -61,7 +61,7 @@ static void on_closed(struct conn *conn, int err)
     void *owner = conn_owner(conn);
     if (!owner) return;
     if (*(uint8_t *)owner == OWNER_SESSION) session_on_closed(owner, err);
-    else account_on_closed(owner);
+    else http_on_closed(owner);
 }
 
 static void on_drained(struct conn *conn)
@@ -73,7 +73,7 @@ static void on_drained(struct conn *conn)
 }
 
 const struct conn_events chat_conn_events = {
-    .on_request = account_on_request,
+    .on_request = http_on_request,
     .on_message = on_message,
     .on_closed = on_closed,
     .on_drained = on_drained,
@@ -104,6 +104,7 @@ void dispatch(struct session *s, const struct msg *msg)
     case MSG_DELIVERED:
     case MSG_READ:      on_cursor(s, msg); break;
     case MSG_HISTORY:   on_history(s, msg); break;
+    case MSG_DEVICES:   on_devices(s, msg); break;
     case MSG_INFO:      on_info(s, msg); break;
     case MSG_PING:      on_ping(s, msg); break;
     default:            session_error(s, msg->has_ref, msg->ref, ERR_UNKNOWN_TYPE, "a type that only servers send"); break;

@@ -5,7 +5,6 @@
 #include "server/chat/session.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +69,22 @@ static bool ask_send(struct chat *chat, struct ask *ask)
     return shard_request(chat->shard, home, &parcel);
 }
 
+void session_count_in(struct session *s)
+{
+    s->asks++;
+    if (s->asks < SESSION_ASKS_HIGH || s->paused || !s->conn) return;
+    s->paused = true;
+    conn_pause(s->conn);
+}
+
+void session_count_out(struct session *s)
+{
+    s->asks--;
+    if (!s->paused || s->asks > SESSION_ASKS_HIGH / 2 || !s->conn) return;
+    s->paused = false;
+    conn_resume(s->conn);
+}
+
 void session_ask(struct session *s, struct ask *ask)
 {
     struct chat *chat = s->chat;
@@ -79,11 +94,7 @@ void session_ask(struct session *s, struct ask *ask)
     ask->user = s->user_id;
     ask->device = s->device;
     session_hold(s);
-    s->asks++;
-    if (s->asks >= SESSION_ASKS_HIGH && !s->paused && s->conn) {
-        s->paused = true;
-        conn_pause(s->conn);
-    }
+    session_count_in(s);
     /* What waits already goes first: the order of a device's requests is kept. */
     if (!s->wait && ask_send(chat, ask)) return;
     DL_APPEND(s->wait, ask);
@@ -138,11 +149,7 @@ void session_step(struct session *s)
 void session_on_answer(struct chat *chat, struct ask *ask)
 {
     struct session *s = ask->session;
-    s->asks--;
-    if (s->paused && s->asks <= SESSION_ASKS_HIGH / 2 && s->conn) {
-        s->paused = false;
-        conn_resume(s->conn);
-    }
+    session_count_out(s);
     if (ask->kind == ASK_FETCH) {
         catchup_on_fetched(s, ask);
     } else if (ask->kind == ASK_HEADS) {
@@ -237,13 +244,7 @@ static void hello_run(struct work *work, void *context)
 {
     struct hello *h = (struct hello *)work;
     struct job_reader *reader = context;
-    int err = facts_device_get(reader->facts, &h->user, h->device, &h->row);
-    /* An unknown device, a wrong token and a disabled account look alike from outside. */
-    if (err == ERR_NOT_FOUND) err = ERR_AUTH;
-    if (!err && sodium_memcmp(h->row.token_hash, h->token_hash, SECRET_HASH_BYTES) != 0) err = ERR_AUTH;
-    if (!err && h->row.user_disabled) err = ERR_AUTH;
-    if (!err && h->row.revoked) err = ERR_REVOKED;
-    work->err = err;
+    work->err = account_check_device(reader->facts, &h->user, h->device, h->token_hash, &h->row);
 }
 
 static struct session *user_session(struct user *user, struct device_id device)

@@ -101,6 +101,10 @@ void hellos_again(struct chat *chat, const struct user_id *user);
 void session_send(struct session *s, const struct msg *msg);
 /* ERROR for the request `ref`; `why` NULL: err_text(). Counts it. */
 void session_error(struct session *s, bool has_ref, uint64_t ref, int err, const char *why);
+/* One more, or one less, of its requests without an answer: with too many reading stops for a while. Who counts in holds
+ * the session until it has counted out. */
+void session_count_in(struct session *s);
+void session_count_out(struct session *s);
 /* Send an ask to its conversation's home: takes it; waits for a credit when there is none. */
 void session_ask(struct session *s, struct ask *ask);
 /* An ask came back. */
@@ -117,6 +121,7 @@ void on_send_answer(struct session *s, struct ask *ask);
 void on_cursor(struct session *s, const struct msg *msg);
 void on_history(struct session *s, const struct msg *msg);
 void on_info(struct session *s, const struct msg *msg);
+void on_devices(struct session *s, const struct msg *msg);
 void on_ping(struct session *s, const struct msg *msg);
 /* The conversation a request means. */
 struct conv_id where_conv(const struct session *s, const struct where *where);
@@ -131,8 +136,8 @@ void scan_unref(struct scan *scan);
 void session_step_later(struct session *s);           /* after a failure: not at once, in RETRY_MS */
 void session_step(struct session *s);                  /* behind_step(), and come again when it says so */
 
-/* on_account.c: HTTP. */
-void account_on_request(struct conn *conn, const struct http_request *request);
-void account_on_closed(void *owner);
+/* on_http.c */
+void http_on_request(struct conn *conn, const struct http_request *request);
+void http_on_closed(void *owner);
 
 #endif

@@ -21,7 +21,8 @@ __attribute__((noreturn)) static void fail(const char *awaited, const char *why)
     abort();
 }
 
-static struct peer *dial(const struct sockaddr *to, socklen_t len)
+/* `source`: the address to come from, or NULL. */
+static struct peer *dial(const struct sockaddr_in *source, const struct sockaddr *to, socklen_t len)
 {
     struct timeval last_resort = { .tv_sec = PEER_LAST_RESORT_S };
     int one = 1;
@@ -32,6 +33,8 @@ static struct peer *dial(const struct sockaddr *to, socklen_t len)
     setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &last_resort, sizeof last_resort);
     setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &last_resort, sizeof last_resort);
     if (to->sa_family != AF_UNIX) setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (source && bind(p->fd, (const struct sockaddr *)source, sizeof *source) != 0)
+        fail("an address to come from", strerror(errno));
     if (connect(p->fd, to, len) != 0) fail("a connection", strerror(errno));
     buf_init(&p->in, PEER_IN_BYTES_MAX);
     buf_init(&p->out, PEER_IN_BYTES_MAX);
@@ -43,9 +46,17 @@ struct peer *peer_dial_to(const char *host, uint16_t port)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
     struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) return dial((const struct sockaddr *)&v4, sizeof v4);
+    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) return dial(NULL, (const struct sockaddr *)&v4, sizeof v4);
     if (inet_pton(AF_INET6, host, &v6.sin6_addr) != 1) fail("a connection", "not an address");
-    return dial((const struct sockaddr *)&v6, sizeof v6);
+    return dial(NULL, (const struct sockaddr *)&v6, sizeof v6);
+}
+
+struct peer *peer_dial_from(const char *source, uint16_t port)
+{
+    struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET, .sin_port = htons(port) };
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (inet_pton(AF_INET, source, &from.sin_addr) != 1) fail("a connection", "not an address");
+    return dial(&from, (const struct sockaddr *)&to, sizeof to);
 }
 
 struct peer *peer_dial_unix(const char *path)
@@ -53,7 +64,7 @@ struct peer *peer_dial_unix(const char *path)
     struct sockaddr_un at = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof at.sun_path) fail("a connection", "the path is too long");
     strcpy(at.sun_path, path);
-    return dial((const struct sockaddr *)&at, sizeof at);
+    return dial(NULL, (const struct sockaddr *)&at, sizeof at);
 }
 
 struct peer *peer_dial(uint16_t port)

@@ -28,6 +28,7 @@ struct peer {
 
 struct peer *peer_dial(uint16_t port);
 struct peer *peer_dial_to(const char *host, uint16_t port);   /* an address, IPv4 or IPv6 */
+struct peer *peer_dial_from(const char *source, uint16_t port);   /* from 127.0.0.2 and so on, to 127.0.0.1 */
 struct peer *peer_dial_unix(const char *path);
 struct peer *peer_open(uint16_t port);        /* dialled and upgraded */
 void peer_free(struct peer *p);               /* closes */

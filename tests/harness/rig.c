@@ -199,6 +199,33 @@ void rig_add(struct rig *rig, const char *user, uint32_t devices)
     rig->server = NULL;
 }
 
+void rig_invite(struct rig *rig, const char *code, uint32_t uses)
+{
+    const struct fsio *fs = rig->disk ? disk_fs(rig->disk) : fsio_posix();
+    const struct clock *clock = rig->options.hand ? &rig->options.hand->clock : clock_real();
+    struct invite_row row = { .uses = uses, .created_ms = clock->wall_ms(clock->self) };
+    uint8_t hash[SECRET_HASH_BYTES];
+    char path[CONFIG_TEXT_MAX + 16], why[256];
+    struct facts *facts;
+    uint64_t number;
+    row.expires_ms = row.created_ms + 24 * 3600 * 1000;
+    ENSURE("open", open_server(rig, why));         /* the folder is there from then on */
+    server_close(rig->server);
+    rig->server = NULL;
+    snprintf(path, sizeof path, "%s/facts.db", rig->config.data);
+    crypto_generichash(hash, sizeof hash, (const uint8_t *)code, strlen(code), NULL, 0);
+    ENSURE("facts", facts_open(fs, path, true, &facts));
+    ENSURE("begin", facts_begin(facts));
+    ENSURE("invite", facts_invite_add(facts, hash, &row, &number));
+    ENSURE("commit", facts_commit(facts));
+    facts_close(facts);
+}
+
+struct config *rig_config(struct rig *rig)
+{
+    return &rig->config;
+}
+
 const struct rig_device *rig_device(const struct rig *rig, const char *user, uint32_t index)
 {
     for (uint32_t i = 0; i < rig->device_count; i++) {

@@ -51,6 +51,11 @@ const struct rig_device *rig_device(const struct rig *rig, const char *user, uin
 struct talker *rig_talk(struct rig *rig, const char *user, uint32_t index);
 struct user_id rig_user(const char *name);
 
+/* An invite of that code, good for a day; only while the server is down. */
+void rig_invite(struct rig *rig, const char *code, uint32_t uses);
+/* The settings of the next rig_up(). */
+struct config *rig_config(struct rig *rig);
+
 uint16_t rig_port(const struct rig *rig);
 struct server *rig_server(struct rig *rig);
 struct disk *rig_disk(struct rig *rig);                /* changes with rig_crash() */
