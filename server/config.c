@@ -59,6 +59,12 @@ bool config_same(const struct config *a, const struct config *b, int key)
     return memcmp((const char *)a + offset, (const char *)b + offset, sizeof(uint64_t)) == 0;
 }
 
+void config_copy(struct config *to, const struct config *from, int key)
+{
+    size_t bytes = config_keys[key].kind == CONFIG_TEXT ? CONFIG_TEXT_MAX : sizeof(uint64_t);
+    memcpy((char *)to + config_keys[key].offset, (const char *)from + config_keys[key].offset, bytes);
+}
+
 /* ---- names ---- */
 
 /* As in the table: small letters, `_`. False: too long to be one. */
@@ -158,7 +164,7 @@ static int set_number(struct config *config, int key, const char *value, char *w
         return 0;
     }
     if (digits && (*rest == '#' || *rest == ';')) hint = "a comment stands on a line of its own; ";
-    else if (digits && isalpha((unsigned char)*rest)) hint = "the unit is not written; ";
+    else if (digits && isalpha((unsigned char)*rest) && *rest != 'x') hint = "the unit is not written; ";
     else if (!digits || *rest) hint = "not a whole number; ";
     char text[80];
     snprintf(why, CONFIG_WHY_MAX, "%s = %s: %sallowed is %llu to %llu (%s)", k->name, shown(value, text), hint,

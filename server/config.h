@@ -104,6 +104,7 @@ void config_source_text(const struct config_input *input, const struct config_so
 void config_value_text(const struct config *config, int key, struct buf *to);
 /* Values of `a` and `b` are the same. */
 bool config_same(const struct config *a, const struct config *b, int key);
+void config_copy(struct config *to, const struct config *from, int key);
 
 /* config_file.c. `text` is a whole file; each line that sets something goes to `each`, each that is wrong to `bad`. */
 struct config_lines {

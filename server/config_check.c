@@ -31,7 +31,7 @@ static void check_data(const char *data, char what[static CONFIG_WHY_MAX])
     strcpy(path, data);
     what[0] = '\0';
     while (stat(path, &st) != 0) {
-        if (errno != ENOENT) {
+        if (errno != ENOENT && errno != ENOTDIR) {
             snprintf(what, CONFIG_WHY_MAX, "%.300s: %s", path, strerror(errno));
             return;
         }

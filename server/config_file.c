@@ -14,6 +14,7 @@
 enum {
     FILE_BYTES_MAX = 256 * 1024,         /* the example, with a comment for each key, is a tenth of it */
     LINE_BYTES_MAX = INI_MAX_LINE - 1,   /* inih cuts a longer one in two */
+    KEY_SHOWN_MAX = 64,
 };
 
 struct found { char name[INI_MAX_LINE], value[INI_MAX_LINE]; bool any; };
@@ -28,42 +29,63 @@ static int on_found(void *arg, const char *section, const char *name, const char
     return 1;
 }
 
-/* What is wrong with the bytes of a line, before it is known what it says; NULL: nothing. */
-static const char *line_fault(struct bytes line, char why[static CONFIG_WHY_MAX])
+/* The key that a line begins with, if it is one's shape and a `=` follows; else "". For messages about lines whose
+ * bytes are wrong. */
+static void line_key(struct bytes line, char key[static KEY_SHOWN_MAX])
 {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t at = 0, len = 0;
+    while (at < line.len && (line.at[at] == ' ' || line.at[at] == '\t')) at++;
+    while (at + len < line.len && line.at[at + len] && strchr(letters, line.at[at + len])) len++;
+    size_t next = at + len;
+    while (next < line.len && (line.at[next] == ' ' || line.at[next] == '\t')) next++;
+    bool is_key = len > 0 && len < KEY_SHOWN_MAX && next < line.len && line.at[next] == '=';
+    snprintf(key, KEY_SHOWN_MAX, "%.*s", is_key ? (int)len : 0, (const char *)line.at + at);
+}
+
+/* Are the bytes of a line wrong, before it is known what it says? Then `why` tells. */
+static bool line_is_faulty(struct bytes line, char why[static CONFIG_WHY_MAX])
+{
+    const char *what = NULL;
+    char text[128], key[KEY_SHOWN_MAX];
     if (line.len > LINE_BYTES_MAX) {
-        snprintf(why, CONFIG_WHY_MAX,
+        snprintf(text, sizeof text,
                  "the line has %zu bytes; allowed is %d: give what is longer in the environment or as a flag", line.len, (int)LINE_BYTES_MAX);
-        return why;
+        what = text;
+    } else if (memchr(line.at, '\0', line.len)) {
+        what = "a NUL byte is in the line; allowed is text in UTF-8";
+    } else if (!bytes_is_utf8(line)) {
+        what = "the line is not UTF-8; save the file as UTF-8";
     }
-    if (memchr(line.at, '\0', line.len)) return "a NUL byte is in the line; this is not a text file";
-    if (!bytes_is_utf8(line)) return "the line is not UTF-8";
-    for (size_t i = 0; i < line.len; i++) {
+    for (size_t i = 0; i < line.len && !what; i++) {
         bool is_end = line.at[i] == '\r' && i + 1 == line.len;
-        if (line.at[i] == 0x7f || (line.at[i] < 0x20 && line.at[i] != '\t' && !is_end)) {
-            return "a control character is in the line";
-        }
+        bool is_control = line.at[i] == 0x7f || (line.at[i] < 0x20 && line.at[i] != '\t' && !is_end);
+        if (is_control) what = "a control character is in the line; take it out";
     }
-    return NULL;
+    if (!what) return false;
+    line_key(line, key);
+    snprintf(why, CONFIG_WHY_MAX, "%s%s%s", key, key[0] ? ": " : "", what);
+    return true;
 }
 
 static void take_line(struct bytes line, uint32_t number, const struct config_lines *lines)
 {
     char why[CONFIG_WHY_MAX], text[INI_MAX_LINE];
     struct found found = { .any = false };
-    const char *fault = line_fault(line, why);
-    if (fault) {
-        lines->bad(lines->arg, number, fault);
+    if (line_is_faulty(line, why)) {
+        lines->bad(lines->arg, number, why);
         return;
     }
     memcpy(text, line.at, line.len);
     text[line.len] = '\0';
-    if (text[strspn(text, " \t")] == '[') {
-        lines->bad(lines->arg, number, "there are no sections here; leave the line out");
-    } else if (ini_parse_string(text, on_found, &found) != 0) {
-        lines->bad(lines->arg, number, "this is not `key = value`: there is no `=`");
-    } else if (found.any && !found.name[0]) {
-        lines->bad(lines->arg, number, "this is not `key = value`: there is no key before the `=`");
+    const char *what = NULL, *shown = text + strspn(text, " \t");
+    if (shown[0] == '[') what = "there are no sections here; leave the line out";
+    else if (ini_parse_string(text, on_found, &found) != 0) what = "there is no `=`; write `key = value`";
+    else if (found.any && !found.name[0]) what = "there is no key before the `=`; write `key = value`";
+    if (what) {
+        size_t len = strcspn(shown, "\r");
+        snprintf(why, sizeof why, "%.*s: %s", (int)len, shown, what);
+        lines->bad(lines->arg, number, why);
     } else if (found.any) {
         lines->each(lines->arg, number, found.name, found.value);
     }

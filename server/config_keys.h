@@ -46,9 +46,9 @@
            "Connections of all shards together; who comes after is told 503. The process needs as many descriptors: "  \
            "LimitNOFILE= of systemd, or ulimit -n.")                                                                   \
     NUMBER(connections_per_address_max, 1000, 0, 10000000, "connections; 0: no limit", RELOAD,                         \
-           "Connections of one address to one shard, so that one machine cannot take them all; above it 429. An IPv6 "            \
-           "address is counted by its /64. Behind a proxy on TCP all come from one address: 0 there, or a Unix socket. "\
-           "Loopback is not counted.")                                                                                 \
+           "Connections of one address to one shard, so that one machine cannot take them all; above it 429. An IPv6 " \
+           "address is counted by its /64. Behind a proxy on TCP all come from one address: 0 there, or a Unix "       \
+           "socket. Loopback is not counted.")                                                                         \
     NUMBER(heartbeat_s, 30, 1, 3600, "seconds", RELOAD,                                                                \
            "A client says something at least this often, or is asked; after two such times of silence its connection " \
            "is closed. Shorter finds dead links sooner and costs batteries. Sessions keep what they were told.")       \

@@ -172,9 +172,30 @@ static int refuse(const struct config_problems *problems)
 
 /* ---- running ---- */
 
+/* On a job thread, while main's thread only reads the same. */
+static int read_config(void *arg, struct config *config_out, struct config_problems *problems)
+{
+    struct program *p = arg;
+    struct config_source sources[CONFIG_KEYS];
+    (void)load(p, config_out, sources, problems);
+    (void)config_check(&p->input, config_out, sources, problems);
+    return problems->count ? ERR_CONFIG : 0;
+}
+
+/* Until there is somebody to take it a hang-up waits: by default it would end the process in the middle of its start. */
+static void block_hangups(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(SIG_BLOCK, &hangup, NULL);
+}
+
 static int run(struct program *p)
 {
-    struct server_options options = { .config = &p->config, .handle_signals = true, .on_ready = on_ready, .arg = p };
+    /* Whoever tries the demo in a terminal and closes it wants it to end. */
+    struct server_options options = { .config = &p->config, .handle_signals = true, .on_ready = on_ready, .arg = p,
+                                      .read_config = p->demo ? NULL : read_config };
     struct server *server;
     char why[256];
     int err = server_open(&options, &server, why);
@@ -192,12 +213,6 @@ static int run(struct program *p)
     return err ? 1 : 0;
 }
 
-static struct say_settings say_settings(const struct config *config)
-{
-    return (struct say_settings){ (enum say_level)config->log_level, (enum say_format)config->log_format,
-                                  (uint32_t)config->log_rate_max };
-}
-
 static int start(struct program *p)
 {
     if (sodium_init() < 0) return complain("libsodium does not start", NULL);
@@ -205,7 +220,7 @@ static int start(struct program *p)
     umask(077);
     raise_descriptor_limit();
     struct say_options log = {
-        .fd = STDERR_FILENO, .settings = say_settings(&p->config),
+        .fd = STDERR_FILENO, .settings = settings_for_log(&p->config),
         .is_journal = say_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM")),
     };
     if (say_start(&log)) return complain("out of memory", NULL);
@@ -236,6 +251,7 @@ int main(int argc, char **argv)
     case TELL_EXAMPLE: config_print_example(stdout); break;
     case CHECK:
     case RUN:
+        block_hangups();                 /* before the file is read: a change after that is not missed */
         load(&p, &p.config, p.sources, &problems);
         config_check(&p.input, &p.config, p.sources, &problems);
         if (problems.count) code = refuse(&problems);

@@ -12,6 +12,7 @@
 #include "server/admin.h"
 #include "server/chat/chat.h"
 #include "server/net/net.h"
+#include "server/reload.h"
 #include "server/settings.h"
 
 enum {
@@ -19,8 +20,12 @@ enum {
     JOB_THREADS_MIN = 2, JOB_THREADS_MAX = 4,
 };
 
+static const int signal_numbers[] = { SIGINT, SIGTERM, SIGHUP };
+enum { SIGNALS = sizeof signal_numbers / sizeof signal_numbers[0] };
+
 struct server {
-    struct config config;
+    struct config config;                /* main's; what a reload brings is written to it */
+    struct settings_test test;
     bool handle_signals;
     void (*on_ready)(void *arg, struct server *server);
     void *on_ready_arg;
@@ -32,9 +37,10 @@ struct server {
     struct listening *listening;
     _Atomic int start_err;               /* of a shard's on_start */
     bool house_is_open;
+    struct reload *reload;               /* NULL: there is none */
     /* -- main's shard -- */
     struct admin *admin;
-    uv_signal_t signals[2];
+    uv_signal_t signals[SIGNALS];
     uint32_t signals_open;
     uint64_t started_ms;
     struct settings now;                 /* as the shards have them, or will; not counted */
@@ -100,8 +106,21 @@ static const struct shard_ops serve_ops = {
 static void main_on_signal(uv_signal_t *handle, int number)
 {
     struct server *server = handle->data;
-    say(SAY_INFO, "stopping", SAY_TEXT("by", number == SIGINT ? "SIGINT" : "SIGTERM"));
+    if (number == SIGHUP && server->reload) {
+        server_reload(server);
+        return;
+    }
+    say(SAY_INFO, "stopping", SAY_TEXT("by", number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGHUP"));
     server_stop(server);
+}
+
+/* One that came while the server was starting is waiting, and is delivered now. The other threads have it blocked. */
+static void take_hangups(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &hangup, NULL);
 }
 
 static void main_shutdown(void *arg)
@@ -113,14 +132,14 @@ static void main_shutdown(void *arg)
 static void main_start(struct shard *shard)
 {
     struct server *server = server_of(shard);
-    static const int numbers[] = { SIGINT, SIGTERM };
-    for (size_t i = 0; server->handle_signals && i < sizeof numbers / sizeof numbers[0]; i++) {
+    for (size_t i = 0; server->handle_signals && i < SIGNALS; i++) {
         uv_signal_t *handle = &server->signals[i];
         if (uv_signal_init(&shard->loop, handle)) continue;
         handle->data = server;
         server->signals_open++;
-        uv_signal_start(handle, main_on_signal, numbers[i]);
+        uv_signal_start(handle, main_on_signal, signal_numbers[i]);
     }
+    if (server->handle_signals) take_hangups();
     struct admin_config config = {
         .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat,
         .address = listening_text(server->listening),
@@ -139,11 +158,19 @@ static void signal_on_closed(uv_handle_t *handle)
     ((struct server *)handle->data)->signals_open--;
 }
 
+static bool main_slice(struct shard *shard)
+{
+    struct server *server = server_of(shard);
+    if (server->reload) reload_step(server->reload);
+    return false;
+}
+
 static void main_stop(struct shard *shard)
 {
     struct server *server = server_of(shard);
+    if (server->reload) reload_stop(server->reload);
     if (server->admin) admin_close(server->admin);
-    for (uint32_t i = 0; server->handle_signals && i < 2; i++) {
+    for (uint32_t i = 0; server->handle_signals && i < SIGNALS; i++) {
         if (server->signals[i].data) uv_close((uv_handle_t *)&server->signals[i], signal_on_closed);
     }
 }
@@ -157,6 +184,7 @@ static bool main_is_stopped(struct shard *shard)
 static const struct shard_ops main_ops = {
     .on_start = main_start,
     .on_parcel = errand_on_parcel,       /* main's shard sends errands, and hears that they are done */
+    .slice = main_slice,
     .on_stop = main_stop,
     .is_stopped = main_is_stopped,
 };
@@ -195,6 +223,16 @@ static int make_workers(struct server *server)
     return err;
 }
 
+static int make_reload(struct server *server, const struct server_options *options)
+{
+    if (!options->read_config) return 0;
+    struct reload_config config = {
+        .jobs = server->chat.jobs, .read = options->read_config, .arg = options->arg, .config = &server->config,
+        .now = &server->now, .test = &server->test, .done = options->on_reloaded, .done_arg = options->arg,
+    };
+    return reload_new(server->house.shard[server->shards], &config, &server->reload);
+}
+
 static int each_worker(struct server *server, int (*visit)(struct worker *))
 {
     struct chat_config *chat = &server->chat;
@@ -224,7 +262,7 @@ static void set_rooms(struct server *server, const struct server_options *option
     struct chat_config *chat = &server->chat;
     chat->store = &server->store;
     chat->name = "pipitd " PIPIT_VERSION;
-    settings_fill(&server->now, &server->config, &options->test, server->shards);
+    settings_fill(&server->now, &server->config, &server->test, server->shards);
     chat->settings = server->now.chat;
     server->net = (struct net_config){
         .events = &chat_conn_events,
@@ -256,6 +294,7 @@ int server_open(const struct server_options *options, struct server **server_out
     }
     const struct clock *clock = options->clock ? options->clock : clock_real();
     server->config = *options->config;
+    server->test = options->test;
     server->handle_signals = options->handle_signals;
     server->on_ready = options->on_ready;
     server->on_ready_arg = options->arg;
@@ -280,6 +319,7 @@ int server_open(const struct server_options *options, struct server **server_out
     err = house_init(&server->house, server->shards, clock, server->store.node.hash_key);
     server->house_is_open = err == 0;
     if (!err) err = make_workers(server);
+    if (!err) err = make_reload(server, options);
     if (err) {
         snprintf(why, 256, "%s", err_text(err));
         goto fail_house;
@@ -289,6 +329,7 @@ int server_open(const struct server_options *options, struct server **server_out
     return 0;
 
 fail_house:
+    reload_free(server->reload);
     each_worker(server, free_worker);
     if (server->house_is_open) house_fini(&server->house);
     listening_close(server->listening);
@@ -384,6 +425,12 @@ void server_stop(struct server *server)
     house_stop(&server->house);
 }
 
+void server_reload(struct server *server)
+{
+    assert(server->reload);
+    reload_want(server->reload);
+}
+
 void server_close(struct server *server)
 {
     for (uint16_t i = 0; i < server->shards; i++) {
@@ -393,6 +440,7 @@ void server_close(struct server *server)
     }
     listening_close(server->listening);
     if (server->admin) admin_free(server->admin);
+    reload_free(server->reload);
     each_worker(server, free_worker);
     house_fini(&server->house);
     store_close(&server->store);

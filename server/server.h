@@ -7,12 +7,13 @@
  *   server_run    starts the shards and runs main's loop on the calling thread until server_stop(); then drains: GOODBYE
  *                 to sessions, last batches synced, folds flushed
  *   server_close  everything is given back
- * Thread: one, but for server_stop(), which any thread and any signal-safe place of main's loop may call. */
+ * Thread: one, but for server_stop() and server_reload(), which any thread may call. */
 #ifndef PIPIT_SERVER_SERVER_H
 #define PIPIT_SERVER_SERVER_H
 
 #include "proto/proto.h"
 #include "server/config.h"
+#include "server/reload.h"
 #include "server/settings.h"
 #include "server/core/core.h"
 #include "storage/storage.h"
@@ -23,7 +24,13 @@ struct server_options {
     const struct config *config;
     const struct fsio *fs;               /* NULL: the real disk */
     const struct clock *clock;           /* NULL: the real one */
-    bool handle_signals;                 /* SIGINT and SIGTERM stop it: for the program, not for tests */
+    /* For the program, not for tests: SIGINT and SIGTERM stop it; SIGHUP, which the caller has blocked before, reloads,
+     * or stops it when there is no read_config. */
+    bool handle_signals;
+    /* All settings again, on a job thread: 0, or ERR_CONFIG and what is wrong. NULL: there is no reload. */
+    int (*read_config)(void *arg, struct config *config_out, struct config_problems *problems);
+    /* A reload has ended, and every shard has what it brought: on main's thread. May be NULL. */
+    void (*on_reloaded)(void *arg, const struct reload_report *report);
     struct settings_test test;
     /* Called on main's thread once everything listens. */
     void (*on_ready)(void *arg, struct server *server);
@@ -35,6 +42,8 @@ int server_open(const struct server_options *options, struct server **server_out
 /* 0, or ERR_* when something could not start (`why`); blocks until it has stopped. */
 int server_run(struct server *server, char why[static 256]);
 void server_stop(struct server *server);
+/* Read the settings again and take what can be taken. Any thread, while it runs; only with read_config. */
+void server_reload(struct server *server);
 void server_close(struct server *server);
 
 uint16_t server_port(const struct server *server);     /* of the first TCP address; 0: there is none */

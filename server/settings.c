@@ -52,9 +52,22 @@ void settings_unref(struct settings *s)
 static void take(struct shard *shard, void *arg)
 {
     struct settings *s = arg;
-    chat_set(shard, &s->chat);
-    net_set(shard, &s->net);
+    /* A shard that could not start has neither, and the house is about to stop. */
+    if (shard->chat) chat_set(shard, &s->chat);
+    if (shard->net) net_set(shard, &s->net);
     settings_unref(s);
+    house_wake(shard->house, shard->house->shards);
+}
+
+bool settings_are_taken(const struct settings *s)
+{
+    return atomic_load(&s->refs) == 1;
+}
+
+struct say_settings settings_for_log(const struct config *config)
+{
+    return (struct say_settings){ (enum say_level)config->log_level, (enum say_format)config->log_format,
+                                  (uint32_t)config->log_rate_max };
 }
 
 bool settings_send(struct settings *s, struct house *house, uint16_t to)

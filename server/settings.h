@@ -1,8 +1,8 @@
 /* settings.h - what a reload may change, made of a struct config, and carried to the shards.
  *
- * A struct settings is immutable and counted. Main makes one and gives each shard a parcel that holds a reference; the
- * shard copies its values (chat_set, net_set) and lets go, and the last one frees it. So nothing that changes is shared,
- * and nobody asks whether what he reads is still the newest. */
+ * A struct settings is immutable and counted. Main makes one and gives each shard a parcel that holds a reference;
+ * the shard copies its values (chat_set, net_set) and lets go, and the last one frees it. So nothing that changes is
+ * shared, and nobody asks whether what he reads is still the newest. */
 #ifndef PIPIT_SERVER_SETTINGS_H
 #define PIPIT_SERVER_SETTINGS_H
 
@@ -30,7 +30,12 @@ void settings_fill(struct settings *s, const struct config *config, const struct
 /* A counted one, with one reference, the caller's; NULL: out of memory. */
 struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards);
 void settings_unref(struct settings *s);                 /* any thread; NULL is allowed */
-/* Give it to shard `to`, from main's thread; takes a reference of its own. False: no room now; again in main's slice. */
+/* What the log lines are to be. */
+struct say_settings settings_for_log(const struct config *config);
+/* Give it to shard `to`, from main's thread; takes a reference of its own. False: no room now; again in main's
+ * slice. Main's shard is woken when it has been taken. */
 bool settings_send(struct settings *s, struct house *house, uint16_t to);
+/* All shards it was given to have taken it: the only reference is the caller's. */
+bool settings_are_taken(const struct settings *s);
 
 #endif

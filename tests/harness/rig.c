@@ -29,7 +29,10 @@ struct rig {
     bool stopped_on_purpose;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool ready;                       /* under lock */
+    bool ready;                       /* under lock, as the next three */
+    bool reloaded;
+    struct reload_report report;
+    const struct config *reading;     /* what a reload finds; NULL: a problem */
     struct rig_device devices[RIG_DEVICES_MAX];
     uint32_t device_count;
 };
@@ -88,6 +91,46 @@ static void on_ready(void *arg, struct server *server)
     pthread_mutex_unlock(&rig->lock);
 }
 
+/* On a job thread of the server. */
+static int read_config(void *arg, struct config *config_out, struct config_problems *problems)
+{
+    struct rig *rig = arg;
+    pthread_mutex_lock(&rig->lock);
+    if (rig->reading) *config_out = *rig->reading;
+    else config_problem(problems, "rig.conf:1: something is wrong");
+    pthread_mutex_unlock(&rig->lock);
+    return problems->count ? ERR_CONFIG : 0;
+}
+
+static void on_reloaded(void *arg, const struct reload_report *report)
+{
+    struct rig *rig = arg;
+    pthread_mutex_lock(&rig->lock);
+    rig->report = *report;
+    rig->reloaded = true;
+    pthread_cond_signal(&rig->changed);
+    pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_reload_soon(struct rig *rig, const struct config *config)
+{
+    pthread_mutex_lock(&rig->lock);
+    rig->reading = config;
+    rig->reloaded = false;
+    pthread_mutex_unlock(&rig->lock);
+    server_reload(rig->server);
+}
+
+struct reload_report rig_reload(struct rig *rig, const struct config *config)
+{
+    rig_reload_soon(rig, config);
+    pthread_mutex_lock(&rig->lock);
+    while (!rig->reloaded) pthread_cond_wait(&rig->changed, &rig->lock);
+    struct reload_report report = rig->report;
+    pthread_mutex_unlock(&rig->lock);
+    return report;
+}
+
 static int open_server(struct rig *rig, char why[static 256])
 {
     struct server_options options = {
@@ -97,6 +140,8 @@ static int open_server(struct rig *rig, char why[static 256])
         .test = { .heartbeat_ms = rig->options.heartbeat_ms, .pages_max = rig->options.pages_max,
                   .cheap_passwords = true },
         .on_ready = on_ready,
+        .read_config = read_config,
+        .on_reloaded = on_reloaded,
         .arg = rig,
     };
     return server_open(&options, &rig->server, why);

@@ -41,6 +41,9 @@ void rig_up(struct rig *rig);
 /* What server_open() says; the server stays down on an error, `why` tells. */
 int rig_try_up(struct rig *rig, char why[static 256]);
 void rig_down(struct rig *rig);
+/* A reload of `config` (NULL: one that finds a problem), waited for. */
+struct reload_report rig_reload(struct rig *rig, const struct config *config);
+void rig_reload_soon(struct rig *rig, const struct config *config);    /* not waited for: it may meet the end */
 void rig_set_shards(struct rig *rig, uint16_t shards); /* for the next rig_up() */
 /* Power cut and restart: talkers lose their connections. Memory disks only. */
 void rig_crash(struct rig *rig, enum disk_crash mode, uint64_t seed);
@@ -53,7 +56,7 @@ struct user_id rig_user(const char *name);
 
 /* An invite of that code, good for a day; only while the server is down. */
 void rig_invite(struct rig *rig, const char *code, uint32_t uses);
-/* The settings of the next rig_up(). */
+/* The settings of the next rig_up(); what a reload took is not written here. */
 struct config *rig_config(struct rig *rig);
 
 uint16_t rig_port(const struct rig *rig);
