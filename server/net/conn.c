@@ -124,6 +124,16 @@ void conn_close(struct conn *c, int err)
     conn_close_with(c, err, (uint16_t)err_close_code(err), err == 0 ? "" : err_text(err));
 }
 
+/* Nothing is read of it, so its end is not seen by reading. Only one of which nothing has been read for a while is given up
+ * with what it sent last: a moment earlier it may just be about to go on. */
+static void conn_look_for_end(struct conn *c)
+{
+    shard_read_clock(c->net->shard);
+    bool held_long = c->net->shard->now_ms - c->heard_ms >= CONN_HELD_MS;
+    if (held_long && sock_has_ended(c->sock)) conn_fail(c, ERR_PEER);
+    else wheel_set(conn_wheel(c), &c->timer, CONN_HELD_MS);
+}
+
 static void conn_on_timer(struct timeout *t)
 {
     struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, timer));
@@ -131,8 +141,9 @@ static void conn_on_timer(struct timeout *t)
     case CONN_HTTP:
         answer_timeout(c);
         break;
-    case CONN_WS:                        /* not a word since the upgrade */
-        conn_close(c, ERR_IDLE);
+    case CONN_WS:
+        if (c->heard_message && !c->sock->reading) conn_look_for_end(c);
+        else if (!c->heard_message || c->ws) conn_close(c, ERR_IDLE);
         break;
     case CONN_CLOSING:
         c->hard = true;
@@ -167,10 +178,8 @@ static bool conn_on_ws_message(void *arg, struct bytes message, bool binary)
 {
     struct conn *c = arg;
     STAT_ADD(&c->net->shard->stats, frames_in, 1);
-    if (!c->heard_message) {
-        c->heard_message = true;
-        wheel_cancel(conn_wheel(c), &c->timer);
-    }
+    if (!c->heard_message) wheel_cancel(conn_wheel(c), &c->timer);
+    c->heard_message = c->message_ended = true;
     c->binary = binary;
     c->net->config.events->on_message(c, message, binary);
     return conn_may_take(c);
@@ -214,11 +223,20 @@ static void conn_fail_ws(struct conn *c, const struct ws *ws, int err)
     }
 }
 
+/* The first message has a time of its own, from the upgrade on. */
+static void conn_time_message(struct conn *c, bool was_under_way)
+{
+    if (c->state != CONN_WS || !c->heard_message) return;
+    if (!c->ws) wheel_cancel(conn_wheel(c), &c->timer);
+    else if (!was_under_way || c->message_ended) wheel_set(conn_wheel(c), &c->timer, CONN_MESSAGE_MS);
+}
+
 /* A connection between two messages has no parser; it borrows the shard's, and keeps it only with part of a message in
  * it. */
 static size_t conn_feed_ws(struct conn *c, struct bytes in)
 {
     struct net *net = c->net;
+    bool was_under_way = c->ws;
     struct ws *ws = c->ws ? c->ws : net->ws_spare;
     if (c->ws) c->ws = NULL;
     else net->ws_spare = NULL;
@@ -227,6 +245,7 @@ static size_t conn_feed_ws(struct conn *c, struct bytes in)
         return in.len;
     }
     size_t used;
+    c->message_ended = false;
     int err = ws_feed(ws, &conn_ws_events, c, in, &used);
     if (err && err != ERR_PEER) conn_fail_ws(c, ws, err);
     if (!ws_is_spent(ws) && !ws_is_clean(ws)) {
@@ -236,6 +255,7 @@ static size_t conn_feed_ws(struct conn *c, struct bytes in)
     } else {
         ws_free(ws);
     }
+    conn_time_message(c, was_under_way);
     return used;
 }
 
@@ -271,6 +291,11 @@ static void conn_update_reading(struct conn *c)
 {
     /* While closing, what comes is thrown away, but the end of it must be seen. */
     bool want = c->state == CONN_CLOSING ? !c->eof : !c->in && conn_may_take(c);
+    if (c->state == CONN_WS && c->heard_message && want != c->sock->reading) {
+        /* A message under way has its time anew when we have held it back. */
+        if (want && c->ws) wheel_set(conn_wheel(c), &c->timer, CONN_MESSAGE_MS);
+        else if (!want && !timeout_is_set(&c->timer)) wheel_set(conn_wheel(c), &c->timer, CONN_HELD_MS);
+    }
     sock_read(c->sock, want);
 }
 

@@ -3,7 +3,8 @@
  *   HTTP ──upgrade──> WS ──> CLOSING        HTTP ──> CLOSING
  *   HTTP      requests one after the other (keep-alive); each is answered before the next is looked at
  *   WS        messages in, frames out; control frames are answered here. The first message must come within
- *             net_settings.request_ms; later silence is the owner's to judge (conn_heard_ms)
+ *             net_settings.request_ms; later silence is the owner's to judge (conn_heard_ms), but
+ *             a message must be whole CONN_MESSAGE_MS after its first byte
  *   CLOSING   what is queued is still written, for net_settings.linger_ms; what comes is thrown away; closing twice is
  *             harmless
  *
@@ -28,6 +29,12 @@ enum {
     CONN_OUT_FRAMES_MAX = 1024,       /* frames queued above which the peer is closed as SLOW; the owner holds
                                        * back long before (windows, pages, requests in flight) */
     CONN_IOV_MAX = 64,                /* frames in one writev */
+    /* A WebSocket message must be whole this long after its first byte: the largest one over 10 kbit/s takes 52 s. Who
+     * sends a byte now and then holds a parser and a part of a message. */
+    CONN_MESSAGE_MS = 60000,
+    /* Each time this long nothing could be read of a connection, since we hold it back, it is asked whether its peer has
+     * gone. Answers and windows hold one back for milliseconds, so hardly anybody is ever asked. */
+    CONN_HELD_MS = 5000,
 };
 
 struct conn;
@@ -76,7 +83,8 @@ void conn_write(struct conn *conn, struct frame *frame);
 bool conn_is_drained(const struct conn *conn);
 size_t conn_out_bytes(const struct conn *conn);
 void conn_ping(struct conn *conn);                    /* a WebSocket ping without payload */
-/* Stop and go on with messages or requests; a flag, not a count. While paused the peer's end is not seen either. */
+/* Stop and go on with messages or requests; a flag, not a count. While nothing is read of it a WebSocket's end is seen
+ * within two CONN_HELD_MS, and what its peer sent last is then lost. */
 void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 

@@ -73,7 +73,8 @@ struct conn {
     void *owner;
     TAILQ_ENTRY(conn) all;            /* net->conns */
     STAILQ_ENTRY(conn) dirty;         /* net->dirty; also net->moves, never both */
-    struct timeout timer;             /* HTTP: the request; CLOSING: the linger */
+    struct timeout timer;             /* HTTP: the request; WS: the first message, one under way, or being held back;
+                                       * CLOSING: the linger */
     struct http *http;                /* HTTP state only */
     struct ws *ws;                    /* only while part of a message is held */
     struct move *move;                /* MOVING only */
@@ -98,6 +99,7 @@ struct conn {
     bool cors : 1;                    /* HTTP: a page of another origin asked, and may read the answer */
     bool heard_message : 1;           /* WS: at least one; the first must come in time */
     bool binary : 1;                  /* WS: the message that is being handled */
+    bool message_ended : 1;           /* WS: in the bytes that are being fed */
     bool eof : 1;                     /* the peer sends no more */
     bool hard : 1;                    /* CLOSING: do not wait for anything */
     bool shut : 1;                    /* CLOSING: our FIN is sent, the peer's is awaited */
@@ -147,6 +149,7 @@ ssize_t sock_try_write(struct sock *s, const uv_buf_t *bufs, unsigned count);
 /* All of it, later: conn_on_written() tells. 0, ERR_NOMEM, ERR_PEER or ERR_IO. */
 int sock_write(struct sock *s, const uv_buf_t *bufs, unsigned count);
 size_t sock_waiting_bytes(const struct sock *s);             /* of that write: not yet taken */
+bool sock_has_ended(struct sock *s);                         /* the peer sends no more, whatever of it is unread */
 void sock_shutdown(struct sock *s);                           /* FIN; nothing may be in a sock_write() */
 int sock_dup(struct sock *s);                                 /* a descriptor, or -1 */
 void sock_close_fd(int fd);                                   /* one that sock_dup() gave and nobody took */

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -125,6 +126,12 @@ int sock_write(struct sock *s, const uv_buf_t *bufs, unsigned count)
     if (err == 0) return 0;
     free(req);
     return err_of_uv(err);
+}
+
+bool sock_has_ended(struct sock *s)
+{
+    struct pollfd p = { .fd = sock_fd(s), .events = POLLRDHUP };
+    return poll(&p, 1, 0) > 0;                               /* also a reset, which needs no asking for */
 }
 
 void sock_shutdown(struct sock *s)

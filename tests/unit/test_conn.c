@@ -444,6 +444,76 @@ static void the_first_message_must_come_in_time_and_then_there_is_none(void **st
     peer_free(spoke);
 }
 
+static void a_message_must_be_whole_in_time_and_each_has_its_own(void **state)
+{
+    struct netrig *rig = *state;
+    struct peer *p = peer_open(netrig_port(rig)), *slow = peer_open(netrig_port(rig));
+    struct buf b;
+    uint64_t bytes = netrig_stat(rig, "bytes_in");
+    buf_init(&b, 1024);
+    feed_frame(&b, 0x82, true, bytes_of_str("a message that comes byte by byte"));
+    peer_say(p, "first");
+    peer_expect(p, "first");
+    peer_say(slow, "first");
+    peer_expect(slow, "first");
+    bytes += 2 * (6 + strlen("first"));
+    /* Two messages, each of which takes nearly all of its time; the second begins in the bytes that end the first. */
+    size_t len = b.len, at = 0;
+    feed_frame(&b, 0x82, true, bytes_of_str("a message that comes byte by byte"));
+    while (at < b.len) {
+        size_t n = at == len - 1 ? 2 : 1;
+        peer_put(p, bytes_of(b.at + at, n));
+        at += n;
+        netrig_await(rig, "bytes_in", bytes += n);
+        netrig_turn_clock(rig, CONN_MESSAGE_MS / (len + 1));
+    }
+    for (int i = 0; i < 2; i++) peer_expect(p, "a message that comes byte by byte");
+    /* Fragments without end, a byte now and then, pings between: one message all the same. */
+    peer_frame(slow, 0x02, BYTES_NONE);
+    netrig_await(rig, "bytes_in", bytes += 6);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(netrig_closed_count(rig), 0);
+        peer_frame(slow, i % 2 ? 0x00 : 0x89, BYTES_NONE);
+        netrig_await(rig, "bytes_in", bytes += 6);
+        netrig_turn_clock(rig, CONN_MESSAGE_MS / 10);
+    }
+    netrig_turn_clock(rig, 2 * WHEEL_TICK_MS);
+    assert_int_equal(peer_expect_close(slow), err_close_code(ERR_IDLE));
+    assert_int_equal(netrig_closed(rig), ERR_IDLE);
+    netrig_turn_clock(rig, 10 * CONN_MESSAGE_MS);
+    peer_say(p, "between messages there is no time");
+    peer_expect(p, "between messages there is no time");
+    buf_fini(&b);
+    peer_free(p);
+    peer_free(slow);
+}
+
+static void the_end_of_a_peer_is_seen_while_it_is_held_back(void **state)
+{
+    struct netrig *rig = *state;
+    struct peer *gone = peer_open(netrig_port(rig)), *reset = peer_open(netrig_port(rig)), *stays = peer_open(netrig_port(rig));
+    struct peer *all[] = { gone, reset, stays };
+    for (int i = 0; i < 3; i++) {
+        peer_say(all[i], "P");
+        netrig_await(rig, "frames_in", (uint64_t)i + 1);
+        peer_say(all[i], "unread");
+    }
+    netrig_settle(rig);
+    peer_free(gone);                                      /* its FIN stands behind what is not read */
+    peer_reset(reset);
+    netrig_turn_clock(rig, CONN_HELD_MS / 2);
+    assert_int_equal(netrig_closed_count(rig), 0);
+    netrig_turn_clock(rig, CONN_HELD_MS / 2 + 2 * WHEEL_TICK_MS);
+    assert_int_equal(netrig_closed(rig), ERR_PEER);
+    assert_int_equal(netrig_closed(rig), ERR_PEER);
+    netrig_turn_clock(rig, 10 * CONN_HELD_MS);
+    assert_int_equal(netrig_closed_count(rig), 0);
+    netrig_resume(rig);
+    peer_expect(stays, "unread");
+    peer_free(stays);
+    assert_int_equal(netrig_closed(rig), ERR_PEER);
+}
+
 static void a_closing_connection_is_given_up_after_the_linger(void **state)
 {
     struct netrig *rig = *state;
@@ -505,6 +575,8 @@ int main(void)
         TEST(a_peer_with_too_many_frames_waiting_is_closed_as_slow),
         TEST(pings_without_end_cost_one_pong),
         TEST_BY_HAND(the_first_message_must_come_in_time_and_then_there_is_none),
+        TEST_BY_HAND(a_message_must_be_whole_in_time_and_each_has_its_own),
+        TEST_BY_HAND(the_end_of_a_peer_is_seen_while_it_is_held_back),
         TEST_BY_HAND(a_closing_connection_is_given_up_after_the_linger),
         TEST(a_stop_says_going_to_all_and_waits_for_nobody),
     };
