@@ -54,9 +54,11 @@ static void a_session_keeps_the_heartbeat_it_was_told(void **state)
     for (int i = 0; i < 4; i++) {
         rig_turn_clock(rig, 1000 + WHEEL_TICK_MS);
         /* Somebody else's turn, so that the one before is over. */
-        struct talker *t = rig_talk(rig, "carol", 0);
-        talker_close(t);
+        talker_close(rig_talk(rig, "carol", 0));
     }
+    /* Thirty seconds of silence: nothing to one who was told thirty, far too much for one who was told one. */
+    rig_turn_clock(rig, 30000);
+    talker_close(rig_talk(rig, "carol", 0));
     talker_thaw(after);
     assert_int_equal(talker_expect_close(after), err_close_code(ERR_IDLE));
     talker_settle(before);
