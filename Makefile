@@ -37,14 +37,14 @@ LDFLAGS_ALL := $(if $(SAN),-fsanitize=$(SAN)) -pthread $(LDFLAGS)
 LIBS_PROTO   := $(MSGPACK) -lsodium -ljansson
 LIBS_STORAGE := -lsqlite3 -lxxhash
 LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih -lcrypto
-LIBS_CLIENT  := -lssl -lcrypto -ledit -lutf8proc
+LIBS_CLIENT  := -lssl -lcrypto -ledit -lutf8proc -lqrencode
 
 SRC_PROTO   := $(wildcard proto/*.c)
 SRC_STORAGE := $(wildcard storage/*.c)
 SRC_SERVER  := $(filter-out server/main.c,$(wildcard server/*.c server/core/*.c server/net/*.c server/chat/*.c))
 SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c tools/common/*.c))
 SRC_PIPIT   := $(wildcard tools/client/pipit*.c tools/client/home*.c tools/client/sync*.c) \
-               $(patsubst %,tools/client/%.c,online link lookup stream) $(SRC_PROTO)
+               $(patsubst %,tools/client/%.c,online link lookup stream contact_link) $(SRC_PROTO)
 SRC_HARNESS := $(wildcard tests/harness/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -139,7 +139,7 @@ crash: everything
 
 # libFuzzer comes with clang; its objects live in a BUILD of their own, where all of ours are watched by it.
 FUZZ_SAN := fuzzer-no-link,address,undefined
-$(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB_HARNESS) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
+$(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
 	$(call run_quiet,ld $@) $(CC) $^ -fsanitize=fuzzer $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 fuzzers: $(FUZZERS)

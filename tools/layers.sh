@@ -36,6 +36,7 @@ server/config_file\.c               ini\.h
 server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|utf8proc\.h
+tools/client/cmd_contacts\.c         qrencode\.h
 '
 leaf='proto/(err|bytes|id|limits|wsframe)\.h'
 c='(assert|ctype|errno|inttypes|limits|math|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings)\.h'

@@ -40,8 +40,8 @@ static void the_example_says_back_what_is_said_to_it(void **state)
     sends(s, "alice", "echo", "hello there", id);
     assert_int_equal(pipit(s, &p, "alice", WORDS("listen", "--count", "1")), 0);
     assert_non_null(strstr(p.text, "echo: hello there\n"));
-    assert_int_equal(pipit(s, &p, "alice", WORDS("info", id, "--json")), 0);
-    assert_null(strstr(p.text, "\"read\":null"));
+    do assert_int_equal(pipit(s, &p, "alice", WORDS("info", id, "--json")), 0);
+    while (strstr(p.text, "\"read\":null"));
     kill(bot.pid, SIGTERM);
     assert_int_equal(finish(&bot), 0);
 }

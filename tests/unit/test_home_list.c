@@ -380,7 +380,7 @@ static void a_store_of_the_first_version_is_brought_up_with_all_it_has(void **st
     snprintf(path, sizeof path, "%s/client.db", f->dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "ALTER TABLE messages DROP COLUMN hidden; ALTER TABLE conversations DROP COLUMN "
-                                      "marked; DROP TABLE drafts; PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+                                      "marked; DROP TABLE drafts; DROP TABLE contacts; PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     f->home = home_at(f->dir);
     expect_list(f, "bob 1 old;");

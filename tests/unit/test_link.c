@@ -485,7 +485,8 @@ static int post(struct fixture *f, void (*play)(struct peer *), int *status, str
     memset(&f->peer, 0, sizeof f->peer);
     buf_clear(answer);
     start(f, play);
-    int err = link_post(&f->url, NULL, "/v1/login", bytes_of_str("{\"a\":1}"), LAST_RESORT_MS, status, answer, why);
+    const struct http_request request = { "POST", "/v1/login", NULL, bytes_of_str("{\"a\":1}") };
+    int err = link_http(&f->url, NULL, &request, LAST_RESORT_MS, status, answer, why);
     finish(f);
     if (err) assert_true(why[0] != '\0');
     return err;
@@ -551,6 +552,31 @@ static void an_answer_is_as_long_as_it_says(void **state)
     buf_fini(&answer);
 }
 
+static void play_get(struct peer *p)
+{
+    hear_head(p);
+    say_text(p, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    wait_for_end(p);
+}
+
+static void a_request_carries_its_method_and_credentials(void **state)
+{
+    struct fixture *f = *state;
+    const struct http_request request = { "GET", "/v1/export?after=00", "Bearer a.b.c", BYTES_NONE };
+    struct buf answer;
+    char why[WHY_MAX];
+    int status = 0;
+    buf_init(&answer, HTTP_ANSWER_MAX);
+    memset(&f->peer, 0, sizeof f->peer);
+    start(f, play_get);
+    assert_int_equal(link_http(&f->url, NULL, &request, LAST_RESORT_MS, &status, &answer, why), 0);
+    finish(f);
+    assert_int_equal(strncmp(f->peer.heard, "GET /v1/export?after=00 HTTP/1.1\r\n", 34), 0);
+    assert_non_null(strstr(f->peer.heard, "\r\nAuthorization: Bearer a.b.c\r\n"));
+    assert_null(strstr(f->peer.heard, "Content-Length"));
+    buf_fini(&answer);
+}
+
 static void an_answer_that_breaks_off_is_none(void **state)
 {
     struct fixture *f = *state;
@@ -571,7 +597,8 @@ static void a_server_that_says_nothing_is_given_up(void **state)
     int status = 0;
     buf_init(&answer, HTTP_ANSWER_MAX);
     start(f, wait_for_end);
-    assert_int_equal(link_post(&f->url, NULL, "/v1/login", BYTES_NONE, 50, &status, &answer, why), ERR_IDLE);
+    const struct http_request request = { "POST", "/v1/login", NULL, BYTES_NONE };
+    assert_int_equal(link_http(&f->url, NULL, &request, 50, &status, &answer, why), ERR_IDLE);
     finish(f);
     buf_fini(&answer);
 }
@@ -593,6 +620,7 @@ int main(void)
         CLAIM(a_port_where_nobody_listens_is_told),
         CLAIM(an_answer_is_as_long_as_it_says),
         CLAIM(an_answer_that_breaks_off_is_none),
+        CLAIM(a_request_carries_its_method_and_credentials),
         CLAIM(a_server_that_says_nothing_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tools/client/commands.h"
+#include "tools/client/output.h"
 
 int client_open(const struct options *o, struct client *client)
 {
@@ -91,6 +92,34 @@ void client_on_notice(void *arg, const char *text)
 {
     (void)arg;
     fprintf(stderr, "pipit: %s\n", text);
+}
+
+void client_on_device(void *arg, enum pipit_device_change what, struct device_id device, const char *name)
+{
+    char id[DEVICE_ID_TEXT];
+    (void)arg;
+    device_id_print(device, id);
+    fprintf(stderr, "pipit: %s: ", what == PIPIT_DEVICE_ADDED ? "a new device is logged in"
+                                   : what == PIPIT_DEVICE_NAMED ? "a device has a new name" : "a device was logged out");
+    print_text(stderr, bytes_of_str(name), false);
+    fprintf(stderr, " (%s)%s\n", id, what == PIPIT_DEVICE_ADDED ? "; if it is none of yours: `pipit devices revoke`" : "");
+}
+
+const struct pipit_events client_events = { .on_link = client_on_link, .on_later = client_on_later,
+                                            .on_notice = client_on_notice, .on_device = client_on_device };
+
+bool take_device(const char *text, struct device_id *out)
+{
+    if (device_id_parse(bytes_of_str(text), out) == 0) return true;
+    fprintf(stderr, "pipit: %s: a device is 16 hex digits, as `pipit devices` shows them\n", text);
+    return false;
+}
+
+bool take_message(const char *text, struct msg_id *out)
+{
+    if (msg_id_parse(bytes_of_str(text), out) == 0) return true;
+    fprintf(stderr, "pipit: %s: a message is known by its id, as `pipit send` and `--json` print it\n", text);
+    return false;
 }
 
 void client_warn_plain(void)

@@ -1,4 +1,5 @@
-/* cmd_account.c - register and login, for people: names, passwords and folders are looked at before anything is sent. */
+/* cmd_account.c - register, login, logout, passwd, account delete, for people: names, passwords and folders are looked at
+ * before anything is sent, and what cannot be undone is asked once more. */
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +20,6 @@ static int user_of(const struct options *o, struct user_id *user)
 {
     struct url url;
     char why[WHY_MAX];
-    if (o->word_count != 1) {
-        fprintf(stderr, "pipit: which user? one name is wanted\n");
-        return EXIT_USAGE;
-    }
     if (user_id_parse(bytes_of_str(o->words[0]), user)) {
         fprintf(stderr, "pipit: %s: %s\n", o->words[0], err_text(ERR_NAME));
         return EXIT_USAGE;
@@ -91,9 +88,34 @@ int cmd_login(const struct options *o)
     return code;
 }
 
+/* Is the line that is typed `wanted`? Asked on a terminal alone: false otherwise, said why. */
+static bool is_confirmed(const char *question, const char *wanted)
+{
+    char line[128] = "";
+    if (!isatty(STDIN_FILENO)) {
+        fprintf(stderr, "pipit: there is no terminal to ask on: say --yes when it is meant\n");
+        return false;
+    }
+    fprintf(stderr, "%s", question);
+    if (!fgets(line, sizeof line, stdin)) return false;
+    line[strcspn(line, "\n")] = '\0';
+    if (strcmp(line, wanted) == 0) return true;
+    fprintf(stderr, "pipit: nothing was done\n");
+    return false;
+}
+
+static bool wants_login(const struct options *o)
+{
+    char line[16] = "";
+    if (o->login || !isatty(STDIN_FILENO)) return true;    /* nobody to ask: what most want */
+    fprintf(stderr, "Log in here now? [Y/n] ");
+    return fgets(line, sizeof line, stdin) && line[0] != 'n' && line[0] != 'N';
+}
+
 int cmd_register(const struct options *o)
 {
     const struct pipit_server server = server_of(o);
+    struct pipit_server_info info;
     struct user_id user;
     char password[PASSWORD_BYTES_MAX + 1], why[PIPIT_WHY_MAX];
     bool same;
@@ -104,14 +126,117 @@ int cmd_register(const struct options *o)
         fprintf(stderr, "pipit: %s is registered and logged in here already\n", user.v);
         return EXIT_USAGE;
     }
-    if (secret_read(o->password_file, true, password)) return EXIT_USAGE;
-    int err = pipit_register(&server, &user, password, o->invite, why);
-    if (err == ERR_INVITE && !o->invite) {
-        snprintf(why, sizeof why, "this server wants --invite CODE; who runs it makes one with `pipitctl invite`");
+    int err = pipit_server_ask(&server, &info, why);
+    if (err && err != ERR_NOT_FOUND) return fail_at(server.url, err, why);    /* an older one does not tell */
+    if (!err && info.is_closed) return fail_at(server.url, ERR_CLOSED_DOOR, "who runs this server makes its accounts");
+    if (!err && !info.is_open && !o->invite) {
+        fprintf(stderr, "pipit: this server wants --invite CODE; who runs it makes one with `pipitctl invite`\n");
+        return EXIT_USAGE;
     }
+    if (secret_read(o->password_file, true, password)) return EXIT_USAGE;
+    err = pipit_register(&server, &user, password, o->invite, why);
     if (err) code = fail_at(server.url, err, why);
-    else code = log_in(o, &user, password);
+    else fprintf(stderr, "pipit: registered %s\n", user.v);
+    bool login = !code && wants_login(o);
+    if (login) code = log_in(o, &user, password);
     sodium_memzero(password, sizeof password);
-    if (!code) fprintf(stderr, "pipit: registered %s and logged in\n", user.v);
+    if (!code && login) fprintf(stderr, "pipit: logged in as %s; `pipit link` is how others find you\n", user.v);
+    else if (!code) fprintf(stderr, "pipit: `pipit login %s` goes on from here\n", user.v);
+    return code;
+}
+
+/* ---- as a device ---- */
+
+static int fail_as_device(const struct client *c, int err)
+{
+    bool no_link = err == ERR_PEER || err == ERR_IDLE || err == ERR_IO;
+    if (no_link) {
+        fprintf(stderr, "pipit: %s: %s\n", pipit_server(c->pipit), pipit_why(c->pipit));
+        return EXIT_NO_LINK;
+    }
+    return client_fail(err, pipit_why(c->pipit));
+}
+
+static int empty_home(struct client *c, const struct options *o)
+{
+    int err = pipit_forget(c->pipit);
+    if (!err) return EXIT_DONE;
+    fprintf(stderr, "pipit: %s could not be emptied (%s): remove it by hand\n", o->home, pipit_why(c->pipit));
+    return EXIT_USAGE;
+}
+
+static int log_out(struct client *c, const struct options *o)
+{
+    uint64_t waiting = 0;
+    int err = pipit_waiting(c->pipit, &waiting);
+    if (!err && waiting > 0 && !o->yes) {
+        fprintf(stderr, "pipit: %llu messages wait to be sent and would be lost; say --yes when it is meant\n",
+                (unsigned long long)waiting);
+        return EXIT_USAGE;
+    }
+    if (!err) err = pipit_logout(c->pipit);
+    bool known_there = err != 0 && err != ERR_AUTH;
+    if (known_there && !o->yes) {
+        int code = fail_as_device(c, err);
+        fprintf(stderr, "pipit: still logged in; --yes empties this home all the same\n");
+        return code;
+    }
+    if (known_there) fprintf(stderr, "pipit: %s; the server still knows this device\n", pipit_why(c->pipit));
+    int code = empty_home(c, o);
+    if (!code) fprintf(stderr, "pipit: logged out\n");
+    return code;
+}
+
+int cmd_logout(const struct options *o)
+{
+    struct client c;
+    int code = client_open(o, &c);
+    if (!code) code = log_out(&c, o);
+    client_close(&c);
+    return code;
+}
+
+int cmd_passwd(const struct options *o)
+{
+    const struct secret_source old = { o->password_file, "PIPIT_PASSWORD", "Password of now", false };
+    const struct secret_source new = { o->new_password_file, "PIPIT_NEW_PASSWORD", "New password", true };
+    char password[PASSWORD_BYTES_MAX + 1], new_password[PASSWORD_BYTES_MAX + 1];
+    struct client c;
+    uint64_t logged_out = 0;
+    int code = client_open(o, &c);
+    if (code) return code;
+    if (secret_take(&old, password) || secret_take(&new, new_password)) {
+        code = EXIT_USAGE;
+    } else {
+        int err = pipit_password(c.pipit, password, new_password, o->log_out_others, &logged_out);
+        if (err) code = fail_as_device(&c, err);
+        else if (o->log_out_others) fprintf(stderr, "pipit: password changed; %llu other devices were logged out\n",
+                                            (unsigned long long)logged_out);
+        else fprintf(stderr, "pipit: password changed; devices stay logged in\n");
+    }
+    sodium_memzero(password, sizeof password);
+    sodium_memzero(new_password, sizeof new_password);
+    client_close(&c);
+    return code;
+}
+
+int cmd_account_delete(const struct options *o)
+{
+    char password[PASSWORD_BYTES_MAX + 1], question[256];
+    struct client c;
+    int code = client_open(o, &c);
+    if (code) return code;
+    snprintf(question, sizeof question, "This deletes %s at %.100s for good, with all its devices, and empties this home.\n"
+             "Type the user name when it is meant: ", pipit_user(c.pipit)->v, pipit_server(c.pipit));
+    if (!o->yes && !is_confirmed(question, pipit_user(c.pipit)->v)) code = EXIT_USAGE;
+    if (!code && secret_read(o->password_file, false, password)) code = EXIT_USAGE;
+    if (!code) {
+        int err = pipit_delete_account(c.pipit, password);
+        sodium_memzero(password, sizeof password);
+        if (err) code = fail_as_device(&c, err);
+        else code = empty_home(&c, o);
+        if (!err) fprintf(stderr, "pipit: the account is deleted\n");
+    }
+    client_close(&c);
     return code;
 }

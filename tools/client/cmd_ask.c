@@ -8,9 +8,6 @@
 
 enum { ASK_MS_MAX = 30000, HISTORY_DEFAULT = 20 };
 
-static const struct pipit_events events = { .on_link = client_on_link, .on_later = client_on_later,
-                                            .on_notice = client_on_notice };
-
 /* -- history ---------------------------------------------------------------------------------------------------- */
 
 static int print_one(void *arg, const struct pipit_message *m)
@@ -28,15 +25,15 @@ int cmd_history(const struct options *o)
     struct user_id peer;
     struct conv_id conv;
     uint64_t before = 0, limit = o->limit ? o->limit : HISTORY_DEFAULT;
-    if (o->word_count != 1 || limit > LIMIT_MAX || (o->before && !parse_number(o->before, INT64_MAX, &before))) {
-        fprintf(stderr, "pipit: history WHO [--limit 1..%d] [--before SEQ]\n", LIMIT_MAX);
+    if (limit > LIMIT_MAX || (o->before && !parse_number(o->before, INT64_MAX, &before))) {
+        fprintf(stderr, "pipit: --limit is 1 to %d, and --before the number of a message\n", LIMIT_MAX);
         return EXIT_USAGE;
     }
     struct options *arg = &(struct options){ .json = o->json };
     int code = client_open(o, &c);
     if (!code) code = client_peer(&c, o->words[0], &peer, &conv);
     if (!code) {
-        pipit_tell(c.pipit, &events, NULL);
+        pipit_tell(c.pipit, &client_events, NULL);
         int err = pipit_history(c.pipit, &peer, before, limit, ASK_MS_MAX, print_one, arg);
         if (err) code = client_fail(err, pipit_why(c.pipit));
         if (code == EXIT_NO_LINK) {       /* which may be less; the exit code stays */
@@ -98,15 +95,12 @@ int cmd_info(const struct options *o)
     struct pipit_message message;
     char *lines = NULL;
     size_t lines_len;
-    if (o->word_count != 1 || msg_id_parse(bytes_of_str(o->words[0]), &id)) {
-        fprintf(stderr, "pipit: info ID: a message id as `pipit send` prints it\n");
-        return EXIT_USAGE;
-    }
+    if (!take_message(o->words[0], &id)) return EXIT_USAGE;
     int code = client_open(o, &c);
     if (code) return code;
     struct members members = { json_array(), open_memstream(&lines, &lines_len) };
     if (!members.json || !members.lines) abort();    /* out of memory */
-    pipit_tell(c.pipit, &events, NULL);
+    pipit_tell(c.pipit, &client_events, NULL);
     int err = pipit_info(c.pipit, &id, ASK_MS_MAX, &message, add_member, &members);
     fclose(members.lines);
     if (err) code = client_fail(err, pipit_why(c.pipit));

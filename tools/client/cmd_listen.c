@@ -54,6 +54,13 @@ static void on_link(void *arg, bool open, const char *why)
     l->was_online |= open;
 }
 
+static void on_device(void *arg, enum pipit_device_change what, struct device_id device, const char *name)
+{
+    struct listening *l = arg;
+    if (l->o->json) json_device(stdout, what, device, name);
+    else client_on_device(arg, what, device, name);
+}
+
 static bool is_done(const struct listening *l)
 {
     return stopped || l->mute || (l->o->count && l->count >= l->o->count);
@@ -102,6 +109,7 @@ static int run(struct listening *l)
     static const struct pipit_events events = {
         .on_link = on_link, .on_synced = on_synced, .on_receipt = on_receipt, .on_refused = on_refused,
         .on_later = client_on_later, .on_notice = client_on_notice,
+        .on_device = on_device,
     };
     const struct sigaction action = { .sa_handler = on_signal };
     pipit_tell(l->client.pipit, &events, l);
@@ -121,10 +129,6 @@ static int run(struct listening *l)
 int cmd_listen(const struct options *o)
 {
     struct listening l = { .o = o };
-    if (o->word_count) {
-        fprintf(stderr, "pipit: listen takes no words: %s\n", o->words[0]);
-        return EXIT_USAGE;
-    }
     int code = client_open(o, &l.client);
     if (!code) code = run(&l);
     client_close(&l.client);

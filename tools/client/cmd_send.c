@@ -64,18 +64,12 @@ static int send_text(struct client *c, const struct options *o, struct bytes tex
 
 int cmd_send(const struct options *o)
 {
-    static const struct pipit_events events = { .on_link = client_on_link, .on_later = client_on_later,
-                                                .on_notice = client_on_notice };
     struct client c = { .pipit = NULL };
     struct buf text;
-    if (o->word_count < 1) {
-        fprintf(stderr, "pipit: send WHO TEXT: to whom?\n");
-        return EXIT_USAGE;
-    }
     int code = gather(o, &text);
     if (!code) code = client_open(o, &c);
     if (!code) {
-        pipit_tell(c.pipit, &events, NULL);
+        pipit_tell(c.pipit, &client_events, NULL);
         code = send_text(&c, o, buf_bytes(&text));
     }
     buf_fini(&text);

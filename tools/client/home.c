@@ -49,6 +49,9 @@ static const char *const schema_steps[] = {
     "ALTER TABLE messages ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE conversations ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE drafts (recipient TEXT PRIMARY KEY, text BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+
+    "CREATE TABLE contacts ("                        /* struct contact_row */
+    "  name TEXT PRIMARY KEY, user TEXT NOT NULL UNIQUE, added INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 };
 enum { SCHEMA_VERSION = sizeof schema_steps / sizeof schema_steps[0] };
 
@@ -250,13 +253,38 @@ int home_open(const char *dir, bool create, struct home **home_out, char why[sta
     return 0;
 }
 
+static void database_close(struct home *home)
+{
+    for (int i = 0; i < SQL_COUNT; i++) {
+        sqlite3_finalize(home->stmts[i]);
+        home->stmts[i] = NULL;
+    }
+    sqlite3_close(home->db);
+    home->db = NULL;
+}
+
 void home_close(struct home *home)
 {
     if (!home) return;
     home_unlock(home);
-    for (int i = 0; i < SQL_COUNT; i++) sqlite3_finalize(home->stmts[i]);
-    sqlite3_close(home->db);
+    database_close(home);
     free(home);
+}
+
+int home_erase(struct home *home)
+{
+    /* The database first: a home without one is no home, whatever else may be left. */
+    static const char *const names[] = { "client.db", "client.db-wal", "client.db-shm", "client.wake", "client.lock" };
+    char path[HOME_PATH_MAX + 32];
+    int err = 0;
+    assert(home->lock >= 0);
+    database_close(home);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", home->dir, names[i]);
+        if (unlink(path) != 0 && errno != ENOENT && !err) err = err_from_errno(errno);
+    }
+    if (!err) rmdir(home->dir);    /* what else is in it is not ours */
+    return err;
 }
 
 const char *home_dir(const struct home *home)

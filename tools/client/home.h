@@ -33,6 +33,8 @@ struct home;
  * ERR_IN_USE; `why` is then one clause for people. */
 int home_open(const char *dir, bool create, struct home **home_out, char why[static 256]);
 void home_close(struct home *home);                     /* gives the lock back; NULL allowed */
+/* The lock is held: all files of the home go, and the folder when nothing else is in it. Only home_close() may follow. */
+int home_erase(struct home *home);
 const char *home_dir(const struct home *home);
 
 int home_begin(struct home *home);                      /* the writer's transaction; not nested */
@@ -156,6 +158,21 @@ int home_search(struct home *home, const char *text, const struct conv_id *conv,
 /* What was typed to a user and not sent. An empty one is removed; get gives an empty one when there is none. */
 int home_draft_put(struct home *home, const struct user_id *to, struct bytes text);
 int home_draft_get(struct home *home, const struct user_id *to, struct buf *text);
+
+/* ---- contacts: what this device calls a user ---- */
+
+struct contact_row {
+    char name[NAME_BYTES_MAX + 1];
+    struct user_id user;
+    uint64_t added_ms;
+};
+/* A user has one name and a name is of one user: ERR_EXISTS when another user has it. A user's former name is gone then. */
+int home_contact_put(struct home *home, const struct contact_row *row);
+int home_contact_get(struct home *home, const char *name, struct contact_row *out);                /* ERR_NOT_FOUND */
+int home_contact_of(struct home *home, const struct user_id *user, struct contact_row *out);       /* ERR_NOT_FOUND */
+int home_contact_remove(struct home *home, const char *name);                                      /* ERR_NOT_FOUND */
+typedef int contact_fn(void *arg, const struct contact_row *row);    /* not 0: stop, and return it */
+int home_contact_each(struct home *home, contact_fn *fn, void *arg);                               /* by name */
 
 /* ---- outbox: sends without an answer, durable before their first transmission ---- */
 

@@ -80,6 +80,12 @@
     X(DRAFT_PUT, "INSERT OR REPLACE INTO drafts (recipient, text) VALUES (?, ?)")                                      \
     X(DRAFT_DROP, "DELETE FROM drafts WHERE recipient = ?")                                                            \
     X(DRAFT_GET, "SELECT text FROM drafts WHERE recipient = ?")                                                        \
+    X(CONTACT_PUT, "INSERT INTO contacts (name, user, added) VALUES (?, ?, ?)")                                        \
+    X(CONTACT_GET, "SELECT name, user, added FROM contacts WHERE name = ?")                                            \
+    X(CONTACT_OF, "SELECT name, user, added FROM contacts WHERE user = ?")                                             \
+    X(CONTACT_DROP, "DELETE FROM contacts WHERE name = ?")                                                             \
+    X(CONTACT_DROP_USER, "DELETE FROM contacts WHERE user = ?")                                                        \
+    X(CONTACT_EACH, "SELECT name, user, added FROM contacts ORDER BY name")                                            \
     X(SEQ_MAX, "SELECT client_seq_max FROM account")                                                                   \
     X(SEQ_SET, "UPDATE account SET client_seq_max = ?")                                                                \
     X(OUTBOX_ADD, "INSERT INTO outbox (client_seq, recipient, body, created, sent) VALUES (?, ?, ?, ?, 0)")            \

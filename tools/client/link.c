@@ -170,7 +170,7 @@ static void wait_stream(const struct stream *s, short events, uint64_t until_ms)
     poll(&p, 1, due > now ? (int)(due - now) + 1 : 0);
 }
 
-static int post_write(struct stream *s, struct bytes all, uint64_t until_ms, char why[static WHY_MAX])
+static int http_write(struct stream *s, struct bytes all, uint64_t until_ms, char why[static WHY_MAX])
 {
     int err;
     while ((err = stream_advance(s, mono_ms(), why)) == ERR_AGAIN && mono_ms() < until_ms)
@@ -185,7 +185,7 @@ static int post_write(struct stream *s, struct bytes all, uint64_t until_ms, cha
     return err;
 }
 
-static int post_read(struct stream *s, uint64_t until_ms, int *status_out, struct buf *answer, char why[static WHY_MAX])
+static int http_read(struct stream *s, uint64_t until_ms, int *status_out, struct buf *answer, char why[static WHY_MAX])
 {
     struct buf in;
     int err = ERR_AGAIN;
@@ -203,26 +203,39 @@ static int post_read(struct stream *s, uint64_t until_ms, int *status_out, struc
     return err;
 }
 
-int link_post(const struct url *url, const char *ca_file, const char *path, struct bytes body, uint64_t timeout_ms,
+static void put_request(struct buf *out, const struct url *url, const struct http_request *r)
+{
+    char line[256];
+    snprintf(line, sizeof line, "%s %.200s HTTP/1.1\r\n", r->method, r->path);
+    put_text(out, line);
+    put_host(out, url);
+    if (r->authorization) {
+        put_text(out, "Authorization: ");
+        put_text(out, r->authorization);
+        put_text(out, "\r\n");
+    }
+    if (strcmp(r->method, "GET") != 0) {
+        snprintf(line, sizeof line, "Content-Type: application/json\r\nContent-Length: %zu\r\n", r->body.len);
+        put_text(out, line);
+    }
+    put_text(out, "User-Agent: pipit/" PIPIT_VERSION "\r\nConnection: close\r\n\r\n");
+    if (r->body.len) buf_put(out, r->body.at, r->body.len);
+}
+
+int link_http(const struct url *url, const char *ca_file, const struct http_request *request, uint64_t timeout_ms,
               int *status_out, struct buf *answer, char why[static WHY_MAX])
 {
     struct stream *s = NULL;
     struct buf out;
-    char head[256];
     uint64_t until_ms = mono_ms() + timeout_ms;
     int err = stream_open(url, ca_file, mono_ms(), &s, why);
     if (err) return err;
     buf_init(&out, HTTP_ANSWER_MAX);
-    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-             "User-Agent: pipit/" PIPIT_VERSION "\r\nConnection: close\r\n", path, body.len);
-    put_text(&out, head);
-    put_host(&out, url);
-    put_text(&out, "\r\n");
-    buf_put(&out, body.at, body.len);
-    err = out.err ? out.err : post_write(s, buf_bytes(&out), until_ms, why);
-    if (out.at) sodium_memzero(out.at, out.len);    /* a password is in it */
+    put_request(&out, url, request);
+    err = out.err ? out.err : http_write(s, buf_bytes(&out), until_ms, why);
+    if (out.at) sodium_memzero(out.at, out.len);    /* a password or a token is in it */
     buf_fini(&out);
-    if (!err) err = post_read(s, until_ms, status_out, answer, why);
+    if (!err) err = http_read(s, until_ms, status_out, answer, why);
     if (err == ERR_AGAIN) err = ERR_IDLE;
     if (err && !why[0]) snprintf(why, WHY_MAX, "%s", err_text(err));
     stream_close(s);

@@ -16,9 +16,14 @@ enum {
     HTTP_ANSWER_MAX = 256 * 1024,
 };
 
-/* POST `body` (JSON) and wait for the whole answer. 0 and the status, whatever it is; ERR_PEER, ERR_IO, ERR_AUTH
+struct http_request {
+    const char *method, *path;    /* "POST", "/v1/login" */
+    const char *authorization;    /* the header's value, or NULL */
+    struct bytes body;            /* JSON; BYTES_NONE: none */
+};
+/* Say it and wait for the whole answer. 0 and the status, whatever it is; ERR_PEER, ERR_IO, ERR_AUTH
  * (certificate), ERR_CONFIG, ERR_MALFORMED (not HTTP), ERR_IDLE (over timeout_ms), with `why`. */
-int link_post(const struct url *url, const char *ca_file, const char *path, struct bytes body, uint64_t timeout_ms,
+int link_http(const struct url *url, const char *ca_file, const struct http_request *request, uint64_t timeout_ms,
               int *status_out, struct buf *answer, char why[static WHY_MAX]);
 
 struct link_ops {

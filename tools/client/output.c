@@ -113,6 +113,15 @@ void json_receipt(FILE *to, const struct pipit_receipt *r)
                             (json_int_t)r->time_ms));
 }
 
+void json_device(FILE *to, enum pipit_device_change what, struct device_id device, const char *name)
+{
+    char id[DEVICE_ID_TEXT];
+    device_id_print(device, id);
+    json_line(to, json_pack("{s:s, s:s, s:s, s:s}", "event", "device", "what",
+                            what == PIPIT_DEVICE_ADDED ? "added" : what == PIPIT_DEVICE_NAMED ? "named" : "revoked",
+                            "device", id, "name", name));
+}
+
 void json_plain(FILE *to, const char *event)
 {
     json_line(to, json_pack("{s:s}", "event", event));

@@ -20,6 +20,7 @@ bool output_flush(void);
 void json_line(FILE *to, json_t *object);                     /* takes `object`; NULL is out of memory: aborts */
 void json_message(FILE *to, const struct pipit_message *m);
 void json_receipt(FILE *to, const struct pipit_receipt *r);
+void json_device(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
 /* "2026-11-24 10:00:00 alice: text" */
 void print_message_line(FILE *to, const struct pipit_message *m);

@@ -75,7 +75,7 @@ const struct user_id *pipit_user(const struct pipit *p)
     return &p->account.user;
 }
 
-struct device_id pipit_device(const struct pipit *p)
+struct device_id pipit_this_device(const struct pipit *p)
 {
     return p->account.device;
 }
@@ -85,12 +85,6 @@ const char *pipit_server(const struct pipit *p)
     return p->server;
 }
 
-int pipit_who(struct pipit *p, const char *text, struct user_id *out)
-{
-    int err = user_id_parse(bytes_of_str(text), out);
-    return err ? pipit_fail(p, err, NULL) : 0;
-}
-
 /* ---- what is told ---- */
 
 void pipit_tell(struct pipit *p, const struct pipit_events *events, void *arg)
@@ -98,6 +92,8 @@ void pipit_tell(struct pipit *p, const struct pipit_events *events, void *arg)
     p->events = events;
     p->arg = arg;
 }
+
+_Static_assert((int)PIPIT_DEVICE_ADDED == (int)DEVICE_ADDED && (int)PIPIT_DEVICE_REVOKED == (int)DEVICE_REVOKED, "one list");
 
 #define TELL(p, name, ...) \
     do { if ((p)->events && (p)->events->name) (p)->events->name((p)->arg, __VA_ARGS__); } while (0)
@@ -125,6 +121,7 @@ static void on_event(void *arg, const struct sync_event *e)
     case SYNC_REFUSED:  TELL(p, on_refused, e->client_seq, &e->user, e->err, e->text); break;
     case SYNC_LATER:    TELL(p, on_later, &e->user, e->err, e->text); break;
     case SYNC_RECEIPT:  TELL(p, on_receipt, &receipt); break;
+    case SYNC_DEVICE:   TELL(p, on_device, (enum pipit_device_change)e->change, e->device, e->text); break;
     case SYNC_CLOCK:    TELL(p, on_notice, e->text); break;
     case SYNC_ERROR:    on_error(p, e); break;
     case SYNC_SYNCED:

@@ -58,20 +58,27 @@ int pipit_register(const struct pipit_server *server, const struct user_id *user
 int pipit_login(const char *dir, const struct pipit_server *server, const struct user_id *user, const char *password,
                 const char *device_name, char why[static PIPIT_WHY_MAX]);
 
+struct pipit_server_info {
+    char program[NAME_BYTES_MAX + 1];                     /* and version */
+    bool is_open, is_closed;      /* registration; neither: an invite is needed */
+};
+int pipit_server_ask(const struct pipit_server *server, struct pipit_server_info *out, char why[static PIPIT_WHY_MAX]);
+
 /* ---- a home ---- */
 
 /* `server` NULL: as at log-in. ERR_NOT_FOUND: nobody is logged in there. ERR_NEWER: a newer program wrote it. */
 int pipit_open(const char *dir, const struct pipit_server *server, struct pipit **out, char why[static PIPIT_WHY_MAX]);
 void pipit_close(struct pipit *p);                        /* ends the session; NULL allowed */
 const struct user_id *pipit_user(const struct pipit *p);
-struct device_id pipit_device(const struct pipit *p);
+struct device_id pipit_this_device(const struct pipit *p);
 const char *pipit_server(const struct pipit *p);          /* its URL */
 const char *pipit_why(const struct pipit *p);             /* of the last error; "" when there is no more to say */
-/* Whom a text means: a user's name. ERR_NAME. */
+/* Whom a text means: "me", a contact's name, or a user; "@user" is always a user. ERR_NAME. */
 int pipit_who(struct pipit *p, const char *text, struct user_id *out);
 
 /* ---- what is told; set before anything that asks. Each may be NULL ---- */
 
+enum pipit_device_change { PIPIT_DEVICE_ADDED = 1, PIPIT_DEVICE_NAMED, PIPIT_DEVICE_REVOKED };
 struct pipit_receipt {            /* another member's cursors: all messages up to them, by sequence */
     struct conv_id conv;
     struct user_id user;
@@ -86,6 +93,8 @@ struct pipit_events {
     void (*on_refused)(void *arg, uint64_t number, const struct user_id *to, int err, const char *text);    /* for good */
     /* The server cannot do it now, for the reason given; it is tried again by itself. `to` is "" for a question. */
     void (*on_later)(void *arg, const struct user_id *to, int err, const char *text);
+    /* Another session has changed the user's devices. `name` is what its owner calls the device. */
+    void (*on_device)(void *arg, enum pipit_device_change what, struct device_id device, const char *name);
     void (*on_notice)(void *arg, const char *text);                  /* for people; in no hurry */
 };
 void pipit_tell(struct pipit *p, const struct pipit_events *events, void *arg);    /* both stay the caller's */
@@ -143,6 +152,10 @@ int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, 
 int pipit_history_here(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit,
                        pipit_message_fn *each, void *arg);
 
+/* Asks for all messages of a conversation above the sequence `after`, oldest first, a page in memory at a time. */
+int pipit_history_after(struct pipit *p, const struct conv_id *conv, const struct user_id *peer, uint64_t after,
+                        uint64_t timeout_ms, pipit_message_fn *each, void *arg);
+
 struct pipit_member {             /* how far a message is with a member */
     struct user_id user;
     uint64_t delivered_ms, read_ms;                       /* 0: not yet */
@@ -150,5 +163,76 @@ struct pipit_member {             /* how far a message is with a member */
 /* Asks. *message_out has no text. ERR_NOT_FOUND: this home does not know the message. */
 int pipit_info(struct pipit *p, const struct msg_id *id, uint64_t timeout_ms, struct pipit_message *message_out,
                int (*each)(void *arg, const struct pipit_member *member), void *arg);
+
+/* ---- the user's devices; each asks, and hands over the list as it is then, oldest first ---- */
+
+struct pipit_device {
+    struct device_id device;
+    struct bytes name;            /* good during the call */
+    uint64_t created_ms, live_ms; /* when it was last connected; 0: never */
+    bool is_this;
+};
+typedef int pipit_device_fn(void *arg, const struct pipit_device *device);
+int pipit_devices(struct pipit *p, uint64_t timeout_ms, pipit_device_fn *each, void *arg);
+/* ERR_NOT_FOUND: no such device. The name "" takes the name away. */
+int pipit_device_name(struct pipit *p, struct device_id device, const char *name, uint64_t timeout_ms,
+                      pipit_device_fn *each, void *arg);
+/* Its session is over before this returns. Not for this device: pipit_logout(). */
+int pipit_device_revoke(struct pipit *p, struct device_id device, uint64_t timeout_ms, pipit_device_fn *each, void *arg);
+
+/* ---- the user's account; each asks, by HTTP. ERR_AUTH, ERR_REVOKED: the server does not take this device any more ---- */
+
+/* ERR_DENIED: `password` is not this account's. *logged_out: how many other devices were. */
+int pipit_password(struct pipit *p, const char *password, const char *new_password, bool log_out_others,
+                   uint64_t *logged_out);
+/* For good, with all its devices. ERR_DENIED as above. Then pipit_forget(). */
+int pipit_delete_account(struct pipit *p, const char *password);
+/* The server forgets this device. Then pipit_forget(). */
+int pipit_logout(struct pipit *p);
+/* Does not ask: empties the home, so that nothing of the account is left in it; only pipit_close() may follow. ERR_IN_USE:
+ * another program does not let go of it. */
+int pipit_forget(struct pipit *p);
+/* One page of what the server has of the account, JSON as docs/protocol.md tells it; `after` NULL: the first. Give it to
+ * free(). */
+int pipit_export_account(struct pipit *p, const char *after, char **json_out);
+
+/* ---- what this device has; nothing of this asks ---- */
+
+struct pipit_conversation {
+    struct conv_id conv;
+    struct user_id peer;          /* the user itself: notes */
+    char contact[NAME_BYTES_MAX + 1];                     /* "": it has no name here */
+    uint32_t unread;
+    bool is_marked;               /* as unread, by pipit_mark_unread() */
+    bool has_last;
+    struct pipit_message last;    /* good during the call */
+};
+typedef int pipit_conversation_fn(void *arg, const struct pipit_conversation *conversation);
+int pipit_conversations(struct pipit *p, uint32_t limit, pipit_conversation_fn *each, void *arg);    /* newest first */
+/* Messages with `text` in them, whatever its case and accents, newest first, at most `limit`. `peer` NULL: of all. */
+int pipit_search(struct pipit *p, const char *text, const struct user_id *peer, uint64_t limit, pipit_message_fn *each,
+                 void *arg);
+/* Deletes it here, for this user on this device alone. ERR_NOT_FOUND. */
+int pipit_delete_here(struct pipit *p, const struct msg_id *id);
+int pipit_mark_unread(struct pipit *p, const struct user_id *peer);                   /* ERR_NOT_FOUND: nothing yet */
+/* Sends that have no answer yet. */
+int pipit_waiting(struct pipit *p, uint64_t *count_out);
+/* "pid 4711, listen": who keeps the session of this home; "" when nobody does. */
+int pipit_holder(struct pipit *p, char holder[static 64]);
+
+struct pipit_contact {
+    char name[NAME_BYTES_MAX + 1];
+    struct user_id user;
+    uint64_t added_ms;
+};
+/* A link names a server and a user and holds no secret; docs/protocol.md has its forms. */
+enum { PIPIT_LINK_MAX = 320 };
+void pipit_link(const struct pipit *p, char link[static PIPIT_LINK_MAX]);             /* of this user */
+/* Gives the user of a link, or a user's name, a name here; `name` NULL: the user's own. ERR_MALFORMED (no link, no name),
+ * ERR_UNSUPPORTED (another server), ERR_EXISTS (the name is another's). */
+int pipit_contact_add(struct pipit *p, const char *link, const char *name, struct pipit_contact *out);
+int pipit_contact_rename(struct pipit *p, const char *name, const char *new_name);    /* ERR_NOT_FOUND too */
+int pipit_contact_remove(struct pipit *p, const char *name);                          /* ERR_NOT_FOUND */
+int pipit_contacts(struct pipit *p, int (*each)(void *arg, const struct pipit_contact *contact), void *arg);
 
 #endif

@@ -1,14 +1,18 @@
-/* pipit_account.c - accounts over HTTP: register, log in (see pipit.h).
+/* pipit_account.c - accounts over HTTP: register, log in, and what a device does with its account (see pipit.h).
  *
  * A password is in memory only while its request is made, and wiped wherever it was copied to. The token goes from the
  * answer into the home, and nowhere else. */
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tools/client/pipit_impl.h"
 
-enum { HTTP_MS_MAX = 30000 };             /* a busy server hashes one password after the other */
+enum {
+    HTTP_MS_MAX = 30000,                  /* a busy server hashes one password after the other */
+    LEAVE_MS_MAX = 10000,                 /* a program whose session was closed goes on tidying up that long at most */
+};
 
 /* What the server says of a request that it did not do. */
 static int refused(int status, struct bytes answer, char why[static WHY_MAX])
@@ -23,28 +27,34 @@ static int refused(int status, struct bytes answer, char why[static WHY_MAX])
 }
 
 /* 0: done, and `answer` has its body. */
-static int post(const struct pipit_server *server, const char *path, struct bytes body, struct buf *answer,
-                char why[static WHY_MAX])
+static int ask(const struct pipit_server *server, const struct http_request *request, struct buf *answer,
+               char why[static WHY_MAX])
 {
     struct url url;
     int status = 0;
+    why[0] = '\0';
     int err = url_parse(server->url, &url, why);
-    if (!err) err = link_post(&url, server->ca_file, path, body, HTTP_MS_MAX, &status, answer, why);
-    if (err || status / 100 == 2) return err;
-    return refused(status, buf_bytes(answer), why);
+    if (!err) err = link_http(&url, server->ca_file, request, HTTP_MS_MAX, &status, answer, why);
+    if (!err && status / 100 != 2) err = refused(status, buf_bytes(answer), why);
+    if (err && !why[0]) snprintf(why, WHY_MAX, "%s", err_text(err));
+    return err;
+}
+
+static void wipe(struct buf *secret)
+{
+    if (secret->at) sodium_memzero(secret->at, secret->len);
+    buf_fini(secret);
 }
 
 static int post_request(const struct pipit_server *server, const char *path, const struct account_request *request,
                         struct buf *answer, char why[static WHY_MAX])
 {
     struct buf body;
-    why[0] = '\0';
     buf_init(&body, ACCOUNT_BODY_BYTES_MAX);
     int err = account_request_encode(request, &body);
-    if (!err) err = post(server, path, buf_bytes(&body), answer, why);
-    if (body.at) sodium_memzero(body.at, body.len);
-    buf_fini(&body);
-    if (err && !why[0]) snprintf(why, WHY_MAX, "%s", err_text(err));
+    if (err) snprintf(why, WHY_MAX, "%s", err_text(err));
+    else err = ask(server, &(struct http_request){ "POST", path, NULL, buf_bytes(&body) }, answer, why);
+    wipe(&body);
     return err;
 }
 
@@ -135,8 +145,127 @@ int pipit_login(const char *dir, const struct pipit_server *server, const struct
         if (err && !why[0]) snprintf(why, PIPIT_WHY_MAX, "%s", err_text(err));
     }
     account_request_wipe(&request);
-    if (answer.at) sodium_memzero(answer.at, answer.len);
     sodium_memzero(&a, sizeof a);
+    wipe(&answer);
+    return err;
+}
+
+int pipit_server_ask(const struct pipit_server *server, struct pipit_server_info *out, char why[static PIPIT_WHY_MAX])
+{
+    struct server_info info;
+    struct buf answer;
+    buf_init(&answer, HTTP_ANSWER_MAX);
+    int err = ask(server, &(struct http_request){ "GET", "/v1/server", NULL, BYTES_NONE }, &answer, why);
+    if (!err && (err = server_info_decode(buf_bytes(&answer), &info)))
+        snprintf(why, PIPIT_WHY_MAX, "what it says of itself cannot be read");
+    buf_fini(&answer);
+    if (err) return err;
+    memset(out, 0, sizeof *out);
+    snprintf(out->program, sizeof out->program, "%s", info.server);
+    out->is_open = info.registration == REGISTRATION_OPEN;
+    out->is_closed = info.registration == REGISTRATION_CLOSED;
+    return 0;
+}
+
+/* ---- as a device ---- */
+
+static int ask_as_device(struct pipit *p, const char *method, const char *path, struct bytes body, struct buf *answer)
+{
+    const struct pipit_server server = { p->server, p->ca_file[0] ? p->ca_file : NULL };
+    struct bearer bearer = { .user = p->account.user, .device = p->account.device };
+    char header[BEARER_TEXT], why[WHY_MAX];
+    memcpy(bearer.token, p->account.token, sizeof bearer.token);
+    bearer_print(&bearer, header);
+    int err = ask(&server, &(struct http_request){ method, path, header, body }, answer, why);
+    sodium_memzero(header, sizeof header);
+    sodium_memzero(&bearer, sizeof bearer);
+    return err ? pipit_fail(p, err, why) : 0;
+}
+
+static bool is_password(const char *text)
+{
+    return strlen(text) >= PASSWORD_BYTES_MIN && strlen(text) <= PASSWORD_BYTES_MAX;
+}
+
+int pipit_password(struct pipit *p, const char *password, const char *new_password, bool log_out_others,
+                   uint64_t *logged_out)
+{
+    struct account_password request = { .log_out_others = log_out_others };
+    struct account_answer a = { .has_device = false };
+    struct buf body, answer;
+    if (!is_password(password) || !is_password(new_password)) return pipit_fail(p, ERR_PASSWORD, NULL);
+    strcpy(request.password, password);
+    strcpy(request.new_password, new_password);
+    buf_init(&body, ACCOUNT_BODY_BYTES_MAX);
+    buf_init(&answer, HTTP_ANSWER_MAX);
+    int err = account_password_encode(&request, &body);
+    if (err) pipit_fail(p, err, NULL);
+    else err = ask_as_device(p, "POST", "/v1/password", buf_bytes(&body), &answer);
+    if (!err) account_answer_decode(buf_bytes(&answer), &a);    /* a count for people: none is no failure */
+    *logged_out = a.logged_out;
+    account_password_wipe(&request);
+    wipe(&body);
+    buf_fini(&answer);
+    return err;
+}
+
+int pipit_delete_account(struct pipit *p, const char *password)
+{
+    struct account_password request = { .log_out_others = false };
+    struct buf body, answer;
+    if (!is_password(password)) return pipit_fail(p, ERR_PASSWORD, NULL);
+    strcpy(request.password, password);
+    buf_init(&body, ACCOUNT_BODY_BYTES_MAX);
+    buf_init(&answer, HTTP_ANSWER_MAX);
+    int err = account_delete_encode(&request, &body);
+    if (err) pipit_fail(p, err, NULL);
+    else err = ask_as_device(p, "POST", "/v1/delete", buf_bytes(&body), &answer);
+    account_password_wipe(&request);
+    wipe(&body);
+    buf_fini(&answer);
+    return err;
+}
+
+int pipit_logout(struct pipit *p)
+{
+    struct buf answer;
+    buf_init(&answer, HTTP_ANSWER_MAX);
+    int err = ask_as_device(p, "POST", "/v1/logout", BYTES_NONE, &answer);
+    buf_fini(&answer);
+    return err == ERR_REVOKED ? 0 : err;    /* it was done before */
+}
+
+int pipit_forget(struct pipit *p)
+{
+    char holder[64], why[WHY_MAX];
+    uint64_t until = mono_ms() + LEAVE_MS_MAX;
+    int err;
+    online_free(p->online);
+    p->online = NULL;
+    p->keeps = false;
+    while ((err = home_lock(p->home, "forget", holder)) == ERR_IN_USE && mono_ms() < until) poll(NULL, 0, LOOK_MS);
+    if (err == ERR_IN_USE) {
+        snprintf(why, sizeof why, "another program (%s) still has this home", holder);
+        return pipit_fail(p, err, why);
+    }
+    if (!err) err = home_erase(p->home);
+    sodium_memzero(p->account.token, sizeof p->account.token);
+    return err ? pipit_fail(p, err, NULL) : 0;
+}
+
+int pipit_export_account(struct pipit *p, const char *after, char **json_out)
+{
+    char path[32 + EXPORT_AFTER_TEXT];
+    struct buf answer;
+    size_t len;
+    snprintf(path, sizeof path, "/v1/export%s%.32s", after ? "?after=" : "", after ? after : "");
+    buf_init(&answer, HTTP_ANSWER_MAX + 1);
+    int err = ask_as_device(p, "GET", path, BYTES_NONE, &answer);
+    if (!err) {
+        buf_put_u8(&answer, 0);
+        *json_out = (char *)buf_take(&answer, &len);
+        if (!*json_out) err = pipit_fail(p, ERR_NOMEM, NULL);
+    }
     buf_fini(&answer);
     return err;
 }

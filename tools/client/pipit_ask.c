@@ -54,6 +54,29 @@ int pipit_ask(struct pipit *p, const struct msg *request, enum msg_type wanted, 
 
 /* ---- history ---- */
 
+static int is_hidden(void *arg, const struct message_row *row)
+{
+    *(bool *)arg = row->hidden;
+    return 0;
+}
+
+/* What was deleted here for its owner is not shown again, though the server has it. */
+static int give_page(struct pipit *p, struct bytes records, const struct user_id *peer, pipit_message_fn *each, void *arg)
+{
+    struct msg_message record;
+    int err = 0;
+    while (!err && page_next(&records, &record) == 0) {
+        bool hidden = false;
+        err = home_message_by_id(p->home, &record.id, is_hidden, &hidden);
+        if (err && err != ERR_NOT_FOUND) return pipit_fail(p, err, NULL);
+        err = 0;
+        if (hidden || record.kind > KIND_TOMBSTONE) continue;
+        const struct pipit_message message = pipit_message_of(&p->account.user, &record, peer);
+        err = each(arg, &message);
+    }
+    return err;
+}
+
 /* The page before `before`, after those before it: pages come newest first, people read oldest first. */
 static int each_page(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit, uint64_t timeout_ms,
                      pipit_message_fn *each, void *arg)
@@ -73,11 +96,7 @@ static int each_page(struct pipit *p, const struct user_id *peer, uint64_t befor
     if (!err && m.u.page.more && count && count < limit)
         err = each_page(p, peer, first, limit - count, timeout_ms, each, arg);
     rest = err ? BYTES_NONE : m.u.page.records;
-    while (!err && page_next(&rest, &record) == 0) {
-        if (record.kind > KIND_TOMBSTONE) continue;
-        const struct pipit_message message = pipit_message_of(&p->account.user, &record, peer);
-        err = each(arg, &message);
-    }
+    if (!err) err = give_page(p, rest, peer, each, arg);
     buf_fini(&answer);
     return err;
 }
@@ -89,6 +108,47 @@ int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, 
     return each_page(p, peer, before, limit, timeout_ms, each, arg);
 }
 _Static_assert(HISTORY_MAX == 10000, "pipit_history() says so");
+
+/* One page that begins above `after`; *last_out is its last sequence, 0 when it has none. */
+static int page_after(struct pipit *p, const struct conv_id *conv, const struct user_id *peer, struct msg_history which,
+                      uint64_t timeout_ms, pipit_message_fn *each, void *arg, uint64_t *last_out, bool *more_out)
+{
+    struct msg request = { .type = MSG_HISTORY, .has_ref = true, .ref = 1 }, m;
+    struct msg_message record;
+    struct buf answer;
+    request.u.history = which;
+    request.u.history.to = (struct where){ .conv = *conv };
+    buf_init(&answer, FRAME_BYTES_MAX);
+    int err = pipit_ask(p, &request, MSG_PAGE, timeout_ms, &answer, &m);
+    struct bytes rest = err ? BYTES_NONE : m.u.page.records;
+    *last_out = 0;
+    while (!err && page_next(&rest, &record) == 0) *last_out = record.seq;
+    if (!err) *more_out = m.u.page.more;
+    if (!err) err = give_page(p, m.u.page.records, peer, each, arg);
+    buf_fini(&answer);
+    return err;
+}
+
+int pipit_history_after(struct pipit *p, const struct conv_id *conv, const struct user_id *peer, uint64_t after,
+                        uint64_t timeout_ms, pipit_message_fn *each, void *arg)
+{
+    uint64_t last;
+    bool more = true;
+    int err = 0;
+    /* "Above nothing" cannot be said: without a bound the newest come. So the first one is asked for by itself. */
+    if (after == 0) {
+        err = page_after(p, conv, peer, (struct msg_history){ .before = 2, .limit = 1 }, timeout_ms, each, arg, &last, &more);
+        after = 1;
+        more = true;
+    }
+    while (!err && more) {
+        err = page_after(p, conv, peer, (struct msg_history){ .after = after, .limit = PAGE_RECORDS_MAX }, timeout_ms, each,
+                         arg, &last, &more);
+        if (last == 0) more = false;
+        else after = last;
+    }
+    return err;
+}
 
 struct handing {
     struct pipit *p;
@@ -153,4 +213,47 @@ int pipit_info(struct pipit *p, const struct msg_id *id, uint64_t timeout_ms, st
     }
     buf_fini(&answer);
     return err;
+}
+
+/* ---- devices ---- */
+
+static int ask_devices(struct pipit *p, const struct msg_devices *what, uint64_t timeout_ms, pipit_device_fn *each,
+                       void *arg)
+{
+    struct msg request = { .type = MSG_DEVICES, .has_ref = true, .ref = 1 }, m;
+    struct device_entry entry;
+    struct buf answer;
+    request.u.devices = *what;
+    buf_init(&answer, FRAME_BYTES_MAX);
+    int err = pipit_ask(p, &request, MSG_DEVICE_LIST, timeout_ms, &answer, &m);
+    struct bytes rest = err ? BYTES_NONE : m.u.device_list.devices;
+    while (!err && each && devices_next(&rest, &entry) == 0) {
+        const struct pipit_device d = { entry.device, entry.name, entry.created_ms, entry.live_ms, entry.mine };
+        err = each(arg, &d);
+    }
+    buf_fini(&answer);
+    return err;
+}
+
+int pipit_devices(struct pipit *p, uint64_t timeout_ms, pipit_device_fn *each, void *arg)
+{
+    const struct msg_devices what = { .action = DEVICES_LIST };
+    return ask_devices(p, &what, timeout_ms, each, arg);
+}
+
+int pipit_device_name(struct pipit *p, struct device_id device, const char *name, uint64_t timeout_ms,
+                      pipit_device_fn *each, void *arg)
+{
+    const struct msg_devices what = { .action = DEVICES_NAME, .device = device, .has_name = true,
+                                      .name = bytes_of_str(name) };
+    if (what.name.len > NAME_BYTES_MAX || !bytes_is_line(what.name))
+        return pipit_fail(p, ERR_RANGE, "a device's name is one line of at most 64 bytes");
+    return ask_devices(p, &what, timeout_ms, each, arg);
+}
+
+int pipit_device_revoke(struct pipit *p, struct device_id device, uint64_t timeout_ms, pipit_device_fn *each, void *arg)
+{
+    const struct msg_devices what = { .action = DEVICES_REVOKE, .device = device };
+    if (device.v == p->account.device.v) return pipit_fail(p, ERR_RANGE, "this device is logged out, not revoked");
+    return ask_devices(p, &what, timeout_ms, each, arg);
 }

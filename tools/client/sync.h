@@ -27,6 +27,7 @@ enum sync_kind {
     SYNC_WELCOME,                 /* the session is open; sync_welcome() tells more */
     SYNC_MESSAGE,                 /* new in the store: conv, seq, id, user (from), device; to be shown when fresh */
     SYNC_CLOCK,                   /* this device's clock is off by more than CLOCK_OFF_MS: text. Once for each struct sync */
+    SYNC_DEVICE,                  /* the user's devices have changed: device, change (enum device_change), text (its name) */
     SYNC_RECEIPT,                 /* another member's cursors moved: conv, user, delivered, read, time_ms */
     SYNC_ACCEPTED,                /* own send: conv, seq, id, client_seq, user (to) */
     SYNC_REFUSED,                 /* own send, for good: client_seq, err, text, user (to) */
@@ -43,7 +44,7 @@ struct sync_event {
     struct msg_id id;
     struct user_id user;
     struct device_id device;
-    uint64_t seq, client_seq, delivered, read, time_ms, number;
+    uint64_t seq, client_seq, delivered, read, time_ms, number, change;
     int err;
     bool again;
     char text[160];

@@ -362,6 +362,17 @@ static int on_answer(struct sync *s, const struct msg *m, struct bytes frame)
     return err ? err : home_errand_answer(s->home, done.number, frame);
 }
 
+static int on_device_changed(struct sync *s, const struct msg_device_changed *d)
+{
+    if (d->what < DEVICE_ADDED || d->what > DEVICE_REVOKED) return 0;    /* a newer server's */
+    struct sync_event *e = sync_tell(s, SYNC_DEVICE);
+    if (!e) return ERR_NOMEM;
+    e->device = d->device;
+    e->change = d->what;
+    set_text(e, d->name);
+    return 0;
+}
+
 static int on_goodbye(struct sync *s, const struct msg_goodbye *g)
 {
     struct sync_event *e = sync_tell(s, SYNC_GOODBYE);
@@ -385,8 +396,9 @@ int sync_on_frame(struct sync *s, struct bytes frame)
     switch (m.type) {
     case MSG_MESSAGE: return on_message(s, &m.u.message);
     case MSG_RECEIPT: return on_receipt(s, &m.u.receipt);
+    case MSG_DEVICE_CHANGED: return on_device_changed(s, &m.u.device_changed);
     case MSG_ACCEPTED: return on_accepted(s, &m.u.accepted);
-    case MSG_PAGE: case MSG_INFO_ANSWER: case MSG_PONG: return on_answer(s, &m, frame);
+    case MSG_PAGE: case MSG_INFO_ANSWER: case MSG_DEVICE_LIST: case MSG_PONG: return on_answer(s, &m, frame);
     case MSG_SYNCED:
         s->synced = true;
         return sync_tell(s, SYNC_SYNCED) ? 0 : ERR_NOMEM;

@@ -35,49 +35,72 @@ static bool ask(FILE *tty, const char *prompt, char *out, size_t size)
     return got;
 }
 
-static int ask_terminal(bool twice, char *out, size_t size)
+enum { LINE_MAX_BYTES = PASSWORD_BYTES_MAX + 3 };    /* two more than a password: one that is too long shows */
+
+static bool is_long_enough(const char *line)
 {
-    char again[PASSWORD_BYTES_MAX + 3];
+    size_t len = strlen(line);
+    return len >= PASSWORD_BYTES_MIN && len <= PASSWORD_BYTES_MAX;
+}
+
+/* Until it is a password, and was typed the same way twice; or nothing was typed. */
+static int ask_terminal(const struct secret_source *from, char *out, size_t size)
+{
+    char again[LINE_MAX_BYTES], prompt[64];
     FILE *tty = fopen("/dev/tty", "r+");
-    int err = 0;
+    int err = ERR_MALFORMED;
     if (!tty) {
-        fprintf(stderr, "no password: give --password-file or PIPIT_PASSWORD (there is no terminal to ask on)\n");
+        fprintf(stderr, "no password: give a file or %s (there is no terminal to ask on)\n", from->variable);
         return ERR_END;
     }
-    if (!ask(tty, "Password: ", out, size)) err = ERR_END;
-    if (!err && twice && (!ask(tty, "Once more: ", again, sizeof again) || strcmp(out, again) != 0)) {
-        fprintf(stderr, "the two passwords are not the same\n");
-        err = ERR_MALFORMED;
+    snprintf(prompt, sizeof prompt, "%s: ", from->prompt);
+    while (err == ERR_MALFORMED) {
+        if (!ask(tty, prompt, out, size) || !out[0]) {
+            err = ERR_END;
+        } else if (!is_long_enough(out)) {
+            fprintf(tty, "%s\n", err_text(ERR_PASSWORD));
+        } else if (from->twice && !ask(tty, "Once more: ", again, sizeof again)) {
+            err = ERR_END;
+        } else if (from->twice && strcmp(out, again) != 0) {
+            fprintf(tty, "the two are not the same\n");
+        } else {
+            err = 0;
+        }
     }
     sodium_memzero(again, sizeof again);
     fclose(tty);
+    if (err) fprintf(stderr, "no password was given\n");
     return err;
 }
 
-int secret_read(const char *file, bool twice, char out[static PASSWORD_BYTES_MAX + 1])
+int secret_take(const struct secret_source *from, char out[static PASSWORD_BYTES_MAX + 1])
 {
-    char line[PASSWORD_BYTES_MAX + 3];        /* two more than a password: one that is too long shows */
-    const char *env = getenv("PIPIT_PASSWORD");
+    char line[LINE_MAX_BYTES] = "";
+    const char *env = getenv(from->variable);
     int err = 0;
-    if (file) {
-        FILE *f = fopen(file, "r");
+    if (from->file) {
+        FILE *f = fopen(from->file, "r");
         bool got = f && read_line(f, line, sizeof line);
         if (f) fclose(f);
         if (!got) {
-            fprintf(stderr, "%s: no password can be read from it\n", file);
+            fprintf(stderr, "%s: no password can be read from it\n", from->file);
             return ERR_NOT_FOUND;
         }
     } else if (env) {
         snprintf(line, sizeof line, "%s", env);
     } else {
-        err = ask_terminal(twice, line, sizeof line);
+        err = ask_terminal(from, line, sizeof line);
     }
-    size_t len = err ? 0 : strlen(line);
-    if (!err && (len < PASSWORD_BYTES_MIN || len > PASSWORD_BYTES_MAX)) {
+    if (!err && !is_long_enough(line)) {
         fprintf(stderr, "%s\n", err_text(ERR_PASSWORD));
         err = ERR_PASSWORD;
     }
-    if (!err) memcpy(out, line, len + 1);
+    if (!err) strcpy(out, line);
     sodium_memzero(line, sizeof line);
     return err;
+}
+
+int secret_read(const char *file, bool twice, char out[static PASSWORD_BYTES_MAX + 1])
+{
+    return secret_take(&(struct secret_source){ file, "PIPIT_PASSWORD", "Password", twice }, out);
 }
