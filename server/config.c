@@ -40,13 +40,19 @@ static uint64_t *number_at(struct config *config, int key)
     return (uint64_t *)((char *)config + config_keys[key].offset);
 }
 
+bool config_is_taken(const char *name)
+{
+    for (size_t i = 0; i < sizeof names_taken / sizeof names_taken[0]; i++) {
+        if (strcmp(name, names_taken[i]) == 0) return true;
+    }
+    return false;
+}
+
 void config_defaults(struct config *config)
 {
     memset(config, 0, sizeof *config);
     for (int i = 0; i < CONFIG_KEYS; i++) {
-        for (size_t n = 0; n < sizeof names_taken / sizeof names_taken[0]; n++) {
-            assert(strcmp(config_keys[i].name, names_taken[n]) != 0);
-        }
+        assert(!config_is_taken(config_keys[i].name));
         if (config_keys[i].kind == CONFIG_TEXT) strcpy(text_at(config, i), config_keys[i].text);
         else *number_at(config, i) = config_keys[i].number;
     }
@@ -68,11 +74,11 @@ void config_copy(struct config *to, const struct config *from, int key)
 /* ---- names ---- */
 
 /* As in the table: small letters, `_`. False: too long to be one. */
-static bool name_of(const char *given, char name[static 64])
+static bool name_of(const char *given, char name[static CONFIG_NAME_MAX])
 {
     size_t n = 0;
     for (; given[n]; n++) {
-        if (n == 63) return false;
+        if (n == CONFIG_NAME_MAX - 1) return false;
         name[n] = given[n] == '-' ? '_' : (char)tolower((unsigned char)given[n]);
     }
     name[n] = '\0';
@@ -89,10 +95,10 @@ int config_find(const char *name)
     return -1;
 }
 
-/* Letters to add, leave out, or change to make `b` of `a`, both shorter than 64. */
+/* Letters to add, leave out, or change to make `b` of `a`, both shorter than CONFIG_NAME_MAX. */
 static unsigned edit_distance(const char *a, const char *b)
 {
-    unsigned row[64], len = (unsigned)strlen(b);
+    unsigned row[CONFIG_NAME_MAX], len = (unsigned)strlen(b);
     for (unsigned j = 0; j <= len; j++) row[j] = j;
     for (unsigned i = 1; a[i - 1]; i++) {
         unsigned diagonal = row[0];
@@ -110,9 +116,9 @@ static unsigned edit_distance(const char *a, const char *b)
 /* The nearest key, if not more than a third of it would change; or one that begins or ends so ("heartbeat"). */
 const char *config_suggest(const char *given)
 {
-    char name[64];
+    char name[CONFIG_NAME_MAX];
     const char *best = NULL;
-    unsigned best_distance = 64;
+    unsigned best_distance = CONFIG_NAME_MAX;
     if (!name_of(given, name)) return NULL;
     size_t len = strlen(name);
     for (int i = 0; i < CONFIG_KEYS; i++) {
@@ -270,7 +276,7 @@ void config_value_text(const struct config *config, int key, struct buf *to)
 
 void config_problems_init(struct config_problems *problems)
 {
-    buf_init(&problems->text, CONFIG_PROBLEMS_MAX * (CONFIG_WHY_MAX + CONFIG_TEXT_MAX));
+    buf_init(&problems->text, CONFIG_PROBLEMS_MAX * CONFIG_PROBLEM_MAX);
     problems->count = 0;
 }
 
@@ -281,7 +287,7 @@ void config_problems_fini(struct config_problems *problems)
 
 void config_problem(struct config_problems *problems, const char *format, ...)
 {
-    char line[CONFIG_WHY_MAX + CONFIG_TEXT_MAX];
+    char line[CONFIG_PROBLEM_MAX];
     va_list args;
     if (problems->count++ >= CONFIG_PROBLEMS_MAX) return;
     va_start(args, format);
@@ -291,6 +297,17 @@ void config_problem(struct config_problems *problems, const char *format, ...)
     if ((size_t)len > sizeof line - 2) len = sizeof line - 2;
     line[len++] = '\n';
     buf_put(&problems->text, line, (size_t)len);
+}
+
+bool config_problems_next(struct bytes *rest, char line[static CONFIG_PROBLEM_MAX])
+{
+    if (rest->len == 0) return false;
+    const uint8_t *newline = memchr(rest->at, '\n', rest->len);
+    size_t len = newline ? (size_t)(newline - rest->at) : rest->len;
+    snprintf(line, CONFIG_PROBLEM_MAX, "%.*s", (int)len, (const char *)rest->at);
+    len += newline != NULL;
+    *rest = bytes_of(rest->at + len, rest->len - len);
+    return true;
 }
 
 struct loading {
@@ -326,25 +343,30 @@ static void on_line(void *arg, uint32_t line, const char *name, const char *valu
     }
 }
 
-static void take_environment(struct loading *l)
+const char *config_variable(const char *variable, char name[static CONFIG_NAME_MAX])
 {
     static const char prefix[] = "PIPIT_";
-    char name[64], why[CONFIG_WHY_MAX];
+    if (strncmp(variable, prefix, sizeof prefix - 1) != 0) return NULL;
+    const char *from = variable + sizeof prefix - 1, *equals = strchr(from, '=');
+    size_t len = equals ? (size_t)(equals - from) : 0;
+    if (len == 0 || len >= CONFIG_NAME_MAX) return NULL;
+    for (size_t i = 0; i < len; i++) {
+        if (islower((unsigned char)from[i])) return NULL;
+        name[i] = (char)tolower((unsigned char)from[i]);
+    }
+    name[len] = '\0';
+    return equals + 1;
+}
+
+static void take_environment(struct loading *l)
+{
+    char name[CONFIG_NAME_MAX], why[CONFIG_WHY_MAX];
     for (char *const *variable = l->input->environment; variable && *variable; variable++) {
-        if (strncmp(*variable, prefix, sizeof prefix - 1) != 0) continue;
-        const char *from = *variable + sizeof prefix - 1, *equals = strchr(from, '=');
-        size_t len = equals ? (size_t)(equals - from) : 0;
-        if (len == 0 || len >= sizeof name) continue;
-        bool is_capital = true;
-        for (size_t i = 0; i < len; i++) {
-            is_capital &= !islower((unsigned char)from[i]);
-            name[i] = (char)tolower((unsigned char)from[i]);
-        }
-        name[len] = '\0';
-        int key = is_capital ? config_find(name) : -1;
+        const char *value = config_variable(*variable, name);
+        int key = value ? config_find(name) : -1;
         if (key < 0) continue;
-        if (set_value(l->config, key, equals + 1, why)) {
-            config_problem(l->problems, "environment PIPIT_%.*s: %s", (int)len, from, why);
+        if (set_value(l->config, key, value, why)) {
+            config_problem(l->problems, "environment %.*s: %s", (int)(value - 1 - *variable), *variable, why);
         } else {
             l->sources[key] = (struct config_source){ CONFIG_FROM_ENVIRONMENT, 0 };
         }

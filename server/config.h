@@ -23,6 +23,7 @@
 
 enum {
     CONFIG_TEXT_MAX = 512,                /* bytes of a text, with its NUL */
+    CONFIG_NAME_MAX = 64,                 /* of a key, with its NUL: the longest has half */
     CONFIG_WHY_MAX = 512,
     CONFIG_PROBLEMS_MAX = 100,            /* told one by one; more are counted */
 };
@@ -83,6 +84,10 @@ void config_problems_init(struct config_problems *problems);
 void config_problems_fini(struct config_problems *problems);
 void config_problem(struct config_problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The next line of problems' text, without its newline, cut to what a line may have; false: no more. */
+enum { CONFIG_PROBLEM_MAX = CONFIG_WHY_MAX + CONFIG_TEXT_MAX };
+bool config_problems_next(struct bytes *rest, char line[static CONFIG_PROBLEM_MAX]);
+
 void config_defaults(struct config *config);
 /* One value. 0, or ERR_CONFIG with `why` ("heartbeat_s = 0: allowed is 1 to 3600 (seconds)"), and the old one stays. */
 int config_set(struct config *config, const char *key, const char *value, char why[static CONFIG_WHY_MAX]);
@@ -94,10 +99,19 @@ int config_load(const struct config_input *input, struct config *config, struct 
 bool config_check(const struct config_input *input, const struct config *config, const struct config_source *sources,
                   struct config_problems *problems);
 
+/* What is allowed and will not do what it says on this machine: too few descriptors, too little memory, a variable that is
+ * nearly a setting. One line each. Of defaults nothing is said: they are a bound, and nobody asked for them. */
+void config_notes(const struct config_input *input, const struct config *config, const struct config_source *sources,
+                  struct config_problems *notes);
+
 /* The number of a key, or -1. `_` and `-` are the same. */
 int config_find(const char *name);
 /* The key that `name` may have been meant to be, or NULL. */
 const char *config_suggest(const char *name);
+/* The value of "PIPIT_KEY=VALUE", and `key` as in the table; NULL: it is not of that form. It may be no key. */
+const char *config_variable(const char *variable, char name[static CONFIG_NAME_MAX]);
+/* Is PIPIT_ and this name in capitals a variable of the clients' or the tests'? No key is called so. */
+bool config_is_taken(const char *name);
 /* Where a value came from: "default", "FILE:LINE", "environment PIPIT_KEY", "--key". */
 void config_source_text(const struct config_input *input, const struct config_source *sources, int key, struct buf *to);
 /* The value as it is written in a file. */

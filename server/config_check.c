@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -67,4 +68,50 @@ bool config_check(const struct config_input *input, const struct config *config,
         complain(input, config, sources, CONFIG_KEY_allowed_origins, what, problems);
     }
     return problems->count == before;
+}
+
+/* ---- what is allowed, and will not do what it says ---- */
+
+enum { DESCRIPTORS_BESIDE = 256 };       /* files of the log, SQLite's, those of loops and pipes: about */
+
+static void note_descriptors(const struct config *config, struct config_problems *notes)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    if (limit.rlim_cur >= config->connections_max + DESCRIPTORS_BESIDE) return;
+    config_problem(notes, "connections_max = %llu, but this process may have %llu descriptors: raise the limit "
+                   "(LimitNOFILE= of systemd, ulimit -n) or ask for fewer", (unsigned long long)config->connections_max,
+                   (unsigned long long)limit.rlim_cur);
+}
+
+static void note_memory(const struct config *config, struct config_problems *notes)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    uint64_t wanted = config->password_mib * config->password_threads;
+    if (pages <= 0 || page_bytes <= 0) return;
+    uint64_t have = (uint64_t)pages * (uint64_t)page_bytes >> 20;
+    if (wanted <= have / 2) return;
+    config_problem(notes, "password_threads x password_mib = %llu MiB, more than half of this machine's %llu MiB",
+                   (unsigned long long)wanted, (unsigned long long)have);
+}
+
+static void note_variables(const struct config_input *input, struct config_problems *notes)
+{
+    char name[CONFIG_NAME_MAX];
+    for (char *const *variable = input->environment; variable && *variable; variable++) {
+        const char *value = config_variable(*variable, name);
+        if (!value || config_find(name) >= 0 || config_is_taken(name)) continue;
+        const char *near = config_suggest(name);
+        if (!near) continue;
+        config_problem(notes, "the variable %.*s is no setting and was ignored; did you mean %s?",
+                       (int)(value - 1 - *variable), *variable, near);
+    }
+}
+
+void config_notes(const struct config_input *input, const struct config *config, const struct config_source *sources,
+                  struct config_problems *notes)
+{
+    if (sources[CONFIG_KEY_connections_max].from != CONFIG_FROM_DEFAULT) note_descriptors(config, notes);
+    note_memory(config, notes);
+    note_variables(input, notes);
 }

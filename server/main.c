@@ -213,6 +213,36 @@ static int run(struct program *p)
     return err ? 1 : 0;
 }
 
+/* One at a time: in the checked settings as a comment, else as a log line. */
+static void each_note(struct program *p, void (*tell)(const char *note))
+{
+    struct config_problems notes;
+    char line[CONFIG_PROBLEM_MAX];
+    config_problems_init(&notes);
+    config_notes(&p->input, &p->config, p->sources, &notes);
+    struct bytes rest = buf_bytes(&notes.text);
+    while (config_problems_next(&rest, line)) tell(line);
+    config_problems_fini(&notes);
+}
+
+static void print_note(const char *note)
+{
+    printf("; note: %s\n", note);
+}
+
+static void say_note(const char *note)
+{
+    say(SAY_WARN, "note", SAY_TEXT("why", note));
+}
+
+static int check(struct program *p)
+{
+    raise_descriptor_limit();
+    config_print_checked(stdout, &p->input, &p->config, p->sources);
+    each_note(p, print_note);
+    return 0;
+}
+
 static int start(struct program *p)
 {
     if (sodium_init() < 0) return complain("libsodium does not start", NULL);
@@ -224,6 +254,7 @@ static int start(struct program *p)
         .is_journal = say_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM")),
     };
     if (say_start(&log)) return complain("out of memory", NULL);
+    each_note(p, say_note);
     int code = run(p);
     say_stop();
     return code;
@@ -255,7 +286,7 @@ int main(int argc, char **argv)
         load(&p, &p.config, p.sources, &problems);
         config_check(&p.input, &p.config, p.sources, &problems);
         if (problems.count) code = refuse(&problems);
-        else if (p.action == CHECK) config_print_checked(stdout, &p.input, &p.config, p.sources);
+        else if (p.action == CHECK) code = check(&p);
         else code = start(&p);
         break;
     }

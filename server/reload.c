@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { RETRY_MS = 100 };                             /* the jobs were busy */
 
@@ -44,19 +43,11 @@ static void reload_end(struct reload *r)
     shard_again(r->shard);                           /* it may be wanted again already */
 }
 
-/* One line each, as they were written for a person. */
 static void say_problems(const struct config_problems *problems)
 {
     struct bytes rest = buf_bytes(&problems->text);
-    char line[CONFIG_WHY_MAX + CONFIG_TEXT_MAX];
-    while (rest.len > 0) {
-        const uint8_t *newline = memchr(rest.at, '\n', rest.len);
-        size_t len = newline ? (size_t)(newline - rest.at) : rest.len;
-        snprintf(line, sizeof line, "%.*s", (int)len, (const char *)rest.at);
-        say(SAY_ERROR, "bad_setting", SAY_TEXT("why", line));
-        len += newline != NULL;
-        rest = bytes_of(rest.at + len, rest.len - len);
-    }
+    char line[CONFIG_PROBLEM_MAX];
+    while (config_problems_next(&rest, line)) say(SAY_ERROR, "bad_setting", SAY_TEXT("why", line));
 }
 
 static void say_change(const struct config *was, const struct config *is, int key, bool taken)

@@ -306,6 +306,26 @@ static void a_folder_that_may_not_be_written_is_told_before_anything_starts(void
     expect(p, "it cannot be made in ");
 }
 
+static void a_port_that_this_user_may_not_have_is_told_with_the_remedy(void **state)
+{
+    struct story *s = *state;
+    char data[96];
+    unsigned first = 1024;
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "r");
+    if (f && fscanf(f, "%u", &first) != 1) first = 1024;
+    if (f) fclose(f);
+    if (first < 80) skip();              /* here anybody may have it */
+    snprintf(data, sizeof data, "%s/data", s->dir);
+    assert_int_equal(chmod(s->dir, 0777), 0);
+    struct process *p = start(s, NOBODY, WORDS("--data", data, "--listen", "127.0.0.1:79"), NULL);
+    int code = finish(p);
+    if (code == 127) skip();
+    assert_int_equal(code, 2);
+    expect(p, "127.0.0.1:79");
+    expect(p, "setcap");
+    expect(p, "AmbientCapabilities");
+}
+
 /* ---- a hang-up ---- */
 
 static struct process *start_server(struct story *s, enum before before)
@@ -442,6 +462,7 @@ int main(void)
         TOLD(flags_that_are_none_are_told_all_at_once),
         TOLD(a_file_that_cannot_be_read_is_told_and_why),
         TOLD(a_folder_that_may_not_be_written_is_told_before_anything_starts),
+        TOLD(a_port_that_this_user_may_not_have_is_told_with_the_remedy),
         TOLD(a_hang_up_reads_the_file_again_and_takes_what_can_be_taken),
         TOLD(a_hang_up_during_the_start_waits_and_is_taken_after_it),
         TOLD(the_demo_ends_when_its_terminal_does),

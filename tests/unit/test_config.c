@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "server/config.h"
@@ -258,6 +259,47 @@ static void more_problems_than_are_told_are_counted(void **state)
     assert_int_equal(lines, CONFIG_PROBLEMS_MAX);
 }
 
+/* ---- what this machine cannot do ---- */
+
+static const char *notes_of(char *const *environment, const struct config_flag *flags, uint32_t count)
+{
+    static char text[4096];
+    struct config_problems notes;
+    struct loaded *l = load("", environment, flags, count);
+    assert_string_equal(l->text, "");
+    config_problems_init(&notes);
+    config_notes(&l->input, &l->config, l->sources, &notes);
+    snprintf(text, sizeof text, "%.*s", (int)notes.text.len, notes.text.at ? (const char *)notes.text.at : "");
+    config_problems_fini(&notes);
+    return text;
+}
+
+static void what_this_machine_cannot_do_is_noted_when_it_was_asked_for(void **state)
+{
+    (void)state;
+    struct rlimit before, few = { 1000, 0 };
+    const struct config_flag connections = { "connections_max", "5000" };
+    const struct config_flag memory[] = { { "password_mib", "4096" }, { "password_threads", "64" } };
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_string_equal(notes_of(NULL, NULL, 0), "");
+    assert_non_null(strstr(notes_of(NULL, &connections, 1), "connections_max = 5000, but this process may have 1000"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) >> 10) >> 20 < 512) {       /* GiB */
+        assert_non_null(strstr(notes_of(NULL, memory, 2), "password_threads x password_mib = 262144 MiB"));
+    }
+}
+
+static void a_variable_that_is_nearly_a_setting_is_noted_and_a_clients_is_not(void **state)
+{
+    (void)state;
+    char *environment[] = { "PIPIT_PASSWORD=x", "PIPIT_SERVER=x", "PIPIT_HOME=x", "PIPIT_SEED=1", "PIPIT_HARTBEAT_S=3",
+                            "HEARTBEAT_S=1", NULL };
+    assert_string_equal(notes_of(environment, NULL, 0),
+                        "the variable PIPIT_HARTBEAT_S is no setting and was ignored; did you mean heartbeat_s?\n");
+}
+
 /* ---- docs ---- */
 
 static void expect_page(const char *path, void (*print)(FILE *to))
@@ -413,6 +455,8 @@ int main(void)
         cmocka_unit_test(each_source_goes_over_the_one_before_and_is_remembered),
         cmocka_unit_test(all_that_is_wrong_is_told_not_only_the_first),
         cmocka_unit_test(more_problems_than_are_told_are_counted),
+        cmocka_unit_test(what_this_machine_cannot_do_is_noted_when_it_was_asked_for),
+        cmocka_unit_test(a_variable_that_is_nearly_a_setting_is_noted_and_a_clients_is_not),
         cmocka_unit_test(the_pages_in_docs_are_what_the_table_says),
         cmocka_unit_test(the_example_file_is_right_as_it_is_and_with_every_line_in_force),
         cmocka_unit_test(comments_blanks_and_other_line_ends_are_taken),
