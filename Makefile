@@ -129,7 +129,14 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERV
 
 $(BUILD)/tests/flow/test_library: | $(EXAMPLE)
 
-everything: all $(EXAMPLE) $(TESTS)
+# Manual pages: written by hand, with what the programs say of themselves put in.
+MANUALS := $(patsubst docs/man/%,$(BUILD)/man/%,$(wildcard docs/man/*.[18]))
+$(BUILD)/man/%: docs/man/% tools/man.sh $(PROGRAMS)
+	@mkdir -p $(@D)
+	$(call run_quiet,man $@) tools/man.sh $(BUILD)/$(basename $(@F)) $< >$@.part && mv $@.part $@
+$(BUILD)/tests/flow/test_help: | $(MANUALS)
+
+everything: all $(EXAMPLE) $(MANUALS) $(TESTS)
 
 test: everything
 	@BUILD=$(BUILD) tests/run.sh $(TESTS)
@@ -157,9 +164,16 @@ docs: $(BUILD)/pipitd
 	$< --print-docs >docs/configuration.md
 	$< --print-example >docs/pipitd.conf
 
-install: all
+install: all $(MANUALS)
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(BUILD)/pipit-bench $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 $(filter %.1,$(MANUALS)) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(filter %.8,$(MANUALS)) $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	for p in pipit pipitctl pipitd pipit-bench; do \
+	    install -m 644 tools/completion/pipit.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
+	install -m 644 tools/completion/_pipit $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	install -d $(DESTDIR)$(PREFIX)/include/pipit/proto $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 tools/client/pipit.h $(DESTDIR)$(PREFIX)/include/pipit
 	install -m 644 $(PIPIT_HEADERS) $(DESTDIR)$(PREFIX)/include/pipit/proto

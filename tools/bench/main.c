@@ -10,11 +10,12 @@
 #include "tools/bench/bench.h"
 
 static const char usage[] =
-    "pipit-bench prepare  --data DIR --count USERS\n"
-    "pipit-bench floor    --data DIR --threads N\n"
-    "pipit-bench messages --port P --pid PID --data DIR/log --floor-port P --floor-pid PID --floor-data DIR\n"
-    "                     [--pairs 200] [--depth 1] [--rounds 5] [--seconds 4]\n"
-    "pipit-bench idle     --port P --pid PID [--count 10000] [--seconds 30]\n";
+    "usage: pipit-bench COMMAND\n\n"
+    "  prepare  --data DIR --count USERS\n"
+    "  floor    --data DIR --threads N\n"
+    "  messages --port P --pid PID --data DIR/log --floor-port P --floor-pid PID --floor-data DIR\n"
+    "           [--pairs 200] [--depth 1] [--rounds 5] [--seconds 4]\n"
+    "  idle     --port P --pid PID [--count 10000] [--seconds 30]\n";
 
 void die(const char *format, ...)
 {
@@ -105,6 +106,10 @@ static struct target target_of(int port, int pid, int folder)
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
     if (argc < 2 || sodium_init() < 0) usage_die();
     const char *command = argv[1];
     for (int o; (o = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1;) {
