@@ -28,7 +28,7 @@ const struct config_key config_keys[CONFIG_KEYS] = { CONFIG_LIST(NO_ROW, TEXT_RO
 CONFIG_LIST(NO_ROW, TEXT_FITS, NUMBER_FITS, CHOICE_FITS)
 
 /* Variables that clients and tests read: a key of such a name would be set by accident. */
-static const char *const names_taken[] = { "home", "model", "password", "seed", "server" };
+static const char *const names_taken[] = { "home", "model", "new_password", "password", "seed", "server" };
 
 static char *text_at(struct config *config, int key)
 {

@@ -243,7 +243,7 @@ static void more_events_than_are_counted_apart_share_one_count(void **state)
 {
     (void)state;
     enum { EVENTS = SAY_EVENTS_MAX + 10 };
-    static char names[EVENTS][16];
+    static char names[EVENTS][24];
     struct sink sink;
     struct clock_hand hand;
     clock_hand_init(&hand, 1700000000000);
