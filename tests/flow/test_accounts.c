@@ -1,4 +1,6 @@
 /* Accounts over HTTP: registering, logging in, changing a password, leaving; and what a device may ask of its own. */
+#include <pthread.h>
+
 #include "tests/flow/flow.h"
 #include "tests/harness/web.h"
 
@@ -301,6 +303,46 @@ static void a_change_that_logs_out_the_others_leaves_the_one_that_asked(void **s
     talker_close(t);
 }
 
+struct late_login { struct rig *rig; int status; };
+
+static void *log_in_late(void *arg)
+{
+    struct late_login *l = arg;
+    struct web_device made;
+    l->status = web_login(l->rig, NULL, "alice", "a password", &made);
+    return NULL;
+}
+
+/* Somebody has the old password and logs in with it at the very moment in which it is changed to keep him out. */
+static void a_log_in_does_not_slip_in_behind_a_change_of_password(void **state)
+{
+    struct clock_hand hand;
+    (void)state;
+    clock_hand_init(&hand, 1700000000000);
+    for (int deletes = 0; deletes < 2; deletes++) {
+        struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .hand = &hand });
+        rig_config(rig)->password_threads = 2;
+        rig_add(rig, "alice", 1);
+        rig_up(rig);
+        struct world world = { .rig = rig, .alice = { web_device_of(rig_device(rig, "alice", 0)) } };
+        struct late_login late = { .rig = rig };
+        pthread_t thread;
+        disk_hold_one_read(rig_disk(rig));
+        assert_int_equal(pthread_create(&thread, NULL, log_in_late, &late), 0);
+        disk_await_held_read(rig_disk(rig));                   /* it has its snapshot: the old password is right */
+        if (deletes) {
+            assert_int_equal(post(&world, "/v1/delete", &world.alice[0], "{\"password\":\"a password\"}"), 200);
+        } else {
+            assert_int_equal(post(&world, "/v1/password", &world.alice[0],
+                                  CHANGE("a password", "another one", ",\"log_out_others\":true")), 200);
+        }
+        disk_let_read(rig_disk(rig));
+        pthread_join(thread, NULL);
+        assert_int_equal(late.status, 401);
+        rig_free(rig);
+    }
+}
+
 /* ---- logout, delete ---- */
 
 static void a_logged_out_device_is_closed_before_the_answer_and_keeps_what_it_sent(void **state)
@@ -460,6 +502,7 @@ int main(void)
         ON_ONE_AND_FOUR(a_changed_password_is_the_one_that_opens),
         BY_INVITE(a_wrong_password_changes_nothing_and_is_told_from_a_wrong_token),
         ON_ONE_AND_FOUR(a_change_that_logs_out_the_others_leaves_the_one_that_asked),
+        cmocka_unit_test(a_log_in_does_not_slip_in_behind_a_change_of_password),
         ON_ONE_AND_FOUR(a_logged_out_device_is_closed_before_the_answer_and_keeps_what_it_sent),
         ON_ONE_AND_FOUR(a_deleted_account_is_gone_now_and_its_name_for_ever),
         BY_INVITE_ON_FOUR(an_export_shows_account_devices_and_conversations),

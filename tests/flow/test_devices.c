@@ -286,6 +286,31 @@ static void a_revocation_is_the_last_word_whatever_HELLO_is_under_way(void **sta
     talker_close(a);
 }
 
+/* The same, with the one moment that matters held: HELLO's job has its snapshot of the rows, and they change. */
+static void a_HELLO_that_read_what_was_before_is_checked_again(void **state)
+{
+    static struct web w;
+    struct clock_hand hand;
+    struct web_device made;
+    (void)state;
+    clock_hand_init(&hand, 1700000000000);                       /* nothing is flushed by itself: no other reads */
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .hand = &hand });
+    rig_add(rig, "alice", 1);
+    rig_up(rig);
+    assert_int_equal(web_login(rig, NULL, "alice", "a password", &made), 200);
+    struct talker *t = talker_upgrade(rig_port(rig));
+    disk_hold_one_read(rig_disk(rig));
+    talker_hello(t, &made.user, made.device, made.token);
+    disk_await_held_read(rig_disk(rig));
+    assert_int_equal(web_ask(rig, NULL, "POST", "/v1/logout", &made, NULL, &w), 200);
+    disk_let_read(rig_disk(rig));
+    assert_error(talker_next(t), ERR_REVOKED);
+    assert_int_equal(talker_expect_close(t), 4025);
+    assert_int_equal(rig_stat(rig, "sessions"), 0);
+    talker_close(t);
+    rig_free(rig);
+}
+
 /* The server stops while devices are being revoked: it ends, and what was answered holds. */
 static void a_stop_in_the_middle_loses_nothing_that_was_answered(void **state)
 {
@@ -339,6 +364,7 @@ int main(void)
         ON_ONE(what_is_not_understood_is_refused_and_the_session_goes_on),
         ON_FOUR(many_requests_at_once_are_all_answered),
         ON_ONE_AND_FOUR(a_revocation_is_the_last_word_whatever_HELLO_is_under_way),
+        cmocka_unit_test(a_HELLO_that_read_what_was_before_is_checked_again),
         ON_FOUR(a_stop_in_the_middle_loses_nothing_that_was_answered),
         ON_ONE(a_name_survives_a_crash_once_it_was_answered),
     };

@@ -72,6 +72,13 @@ static int mem_pread(void *self, int file, void *to, size_t len, uint64_t offset
 {
     struct disk *disk = self;
     disk_lock(disk);
+    if (disk->hold_read) {
+        disk->hold_read = false;
+        disk->read_held = true;
+        pthread_cond_broadcast(&disk->moved);
+        while (disk->read_held)
+            pthread_cond_wait(&disk->moved, &disk->mutex);
+    }
     struct handle *handle = handle_of(disk, file);
     int err = is_dead(disk) || !(handle->flags & FS_READ) ? ERR_IO : 0;
     if (!err) {
@@ -422,6 +429,24 @@ void disk_await_held(struct disk *disk)
     disk_lock(disk);
     while (disk->held == 0)
         pthread_cond_wait(&disk->moved, &disk->mutex);
+    disk_unlock(disk);
+}
+
+void disk_hold_one_read(struct disk *disk) { LOCKED(disk, disk->hold_read = true); }
+
+void disk_await_held_read(struct disk *disk)
+{
+    disk_lock(disk);
+    while (!disk->read_held)
+        pthread_cond_wait(&disk->moved, &disk->mutex);
+    disk_unlock(disk);
+}
+
+void disk_let_read(struct disk *disk)
+{
+    disk_lock(disk);
+    disk->read_held = false;
+    pthread_cond_broadcast(&disk->moved);
     disk_unlock(disk);
 }
 

@@ -43,6 +43,10 @@ void disk_fail_sync(struct disk *disk, uint64_t nth);
  * when at least one waits. Give it back before whoever waits is to be stopped. */
 void disk_hold_syncs(struct disk *disk, bool hold);
 void disk_await_held(struct disk *disk);
+/* The next one to read a file waits until it is let go; all others read on meanwhile. Await returns when it waits. */
+void disk_hold_one_read(struct disk *disk);
+void disk_await_held_read(struct disk *disk);
+void disk_let_read(struct disk *disk);
 /* All files together may hold this much; beyond it writes stop short with ERR_NO_SPACE. UINT64_MAX: no limit. */
 void disk_set_capacity(struct disk *disk, uint64_t bytes);
 uint64_t disk_used(struct disk *disk);

@@ -67,6 +67,8 @@ struct disk {
     pthread_cond_t moved;                 /* held or holding changed */
     bool holding;                         /* syncs wait */
     size_t held;                          /* so many do */
+    bool hold_read;                       /* the next read is to wait … */
+    bool read_held;                       /* … and does, until this is false */
     uint64_t random;
     uint64_t ops, stop_at, capacity;
     uint64_t fail_write, fail_sync;       /* counts down; 0: off */

@@ -28,6 +28,7 @@ struct rig_options {
     struct clock_hand *hand;          /* NULL: the real clock */
     uint64_t conversations_hot_max;   /* 0: the default */
     uint32_t pages_max;               /* 0: the default */
+    bool dear_passwords;              /* as dear as the settings say, and not as cheap as Argon2id can be */
     uint64_t seed;                    /* of the disk; 0: 1 */
     struct disk *disk;                /* instead of a new one: taken */
 };
