@@ -73,6 +73,7 @@ struct task {
     struct user_id *whom;                /* owned: request->whom of them */
     size_t whom_count;
     json_t *answer;                      /* owned */
+    struct change *change;               /* owned until task_tell(): of whom[0] */
     char why[ADMIN_WHY_MAX];             /* said instead of err_text() when the task fails; empty: not */
     struct audit_act act;
     bool audited;                        /* `act` is in the audit log as it stands */
@@ -98,6 +99,10 @@ int task_write(struct task *t, int (*key)(struct clerk_work *w, struct vault *va
                int (*rows)(struct task *t, struct facts *facts), void (*then)(struct task *t));
 /* A step like the last one for what changes no row. */
 int task_audit(struct task *t, void (*then)(struct task *t));
+/* For `then`: sends t->change, which `rows` has filled, to the user's sessions; the task ends well when they know. */
+void task_tell(struct task *t);
+/* The same error, said of a user: "bob: no such user". */
+int task_why_user(struct task *t, const struct user_id *user, int err);
 
 static inline struct task *task_of_clerk(struct clerk_work *w)
 {
@@ -110,6 +115,8 @@ void task_detail(struct task *t, const char *format, ...) __attribute__((format(
 /* A whole number `field` of the request, `otherwise` when it is missing. ERR_RANGE, with a clause. */
 int task_number(struct task *t, json_t *request, const char *field, int64_t least, int64_t most, int64_t otherwise,
                 int64_t *out);
+/* true or false; false when it is missing. ERR_TYPE, with a clause. */
+int task_flag(struct task *t, json_t *request, const char *field, bool *out);
 /* A text of at most `bytes_max` bytes without control characters; NULL in *out when it is missing. */
 int task_text(struct task *t, json_t *request, const char *field, size_t bytes_max, const char **out);
 

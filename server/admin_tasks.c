@@ -1,7 +1,7 @@
 /* admin_tasks.c - the list of requests, and what every task goes through.
  *
- *   line ── parse, check members and names ── start ──┬─ task_read ── job thread ─────────────────── answer
- *                                                     └─ task_hash ── task_write ── facts thread ─── answer
+ *   line ── parse, check members and names ── start ──┬─ task_read ── job thread ─────────────────────────────── answer
+ *                                                     └─ task_hash ── task_write ── facts thread ── task_tell ── answer
  *
  * What takes time goes where everyone's does: passwords to the hashing thread, reads to a job, rows to the clerk.
  *
@@ -28,6 +28,11 @@ int task_why(struct task *t, int err, const char *format, ...)
     return err;
 }
 
+int task_why_user(struct task *t, const struct user_id *user, int err)
+{
+    return task_why(t, err, "%s: %s", user->v, err == ERR_NOT_FOUND ? "no such user" : err_text(err));
+}
+
 void task_detail(struct task *t, const char *format, ...)
 {
     va_list args;
@@ -42,6 +47,7 @@ static void task_free(struct task *t)
     if (t->request->fini) t->request->fini(t);
     free(t->whom);
     json_decref(t->answer);
+    change_free(t->change);
     free(t);
 }
 
@@ -151,6 +157,23 @@ int task_audit(struct task *t, void (*then)(struct task *t))
     return task_read(t, audit_run, then);
 }
 
+static void told(struct shard *shard, struct change *c)
+{
+    struct task *t = c->arg;
+    (void)shard;
+    t->change = c;
+    task_end(t, 0);
+}
+
+void task_tell(struct task *t)
+{
+    struct change *c = t->change;
+    t->change = NULL;
+    c->arg = t;
+    c->done = told;
+    change_send(t->admin->shard, c);
+}
+
 /* -- shutdown -------------------------------------------------------------------------------------------------------- */
 
 static void shut_down(struct task *t)
@@ -180,6 +203,13 @@ int task_number(struct task *t, json_t *request, const char *field, int64_t leas
     *out = value ? json_integer_value(value) : otherwise;
     if ((!value || json_is_integer(value)) && *out >= least && *out <= most) return 0;
     return task_why(t, ERR_RANGE, "%s: a whole number from %lld to %lld", field, (long long)least, (long long)most);
+}
+
+int task_flag(struct task *t, json_t *request, const char *field, bool *out)
+{
+    json_t *value = json_object_get(request, field);
+    *out = json_is_true(value);
+    return !value || json_is_boolean(value) ? 0 : task_why(t, ERR_TYPE, "%s: true or false", field);
 }
 
 int task_text(struct task *t, json_t *request, const char *field, size_t bytes_max, const char **out)

@@ -1,4 +1,4 @@
-/* admin_users.c - user-add, user-list: the accounts, as the owner of the server sees and changes them. */
+/* admin_users.c - user-add, -list, -disable, -enable, -remove, -password: the accounts, as the owner of the server sees and changes them. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@ enum { LIST_ROWS = 500 };                /* in one answer: about 50 KiB */
 
 struct password_task {
     struct task task;
+    bool keep_devices;                   /* user-password */
     char *password;                      /* owned; wiped with the task */
     struct password_cost cost;           /* a copy: settings may change meanwhile */
     char hash[PASSWORD_HASH_MAX];
@@ -57,8 +58,11 @@ static int add_rows(struct task *t, struct facts *facts)
 {
     struct password_task *p = (struct password_task *)t;
     for (size_t i = 0; i < t->whom_count; i++) {
-        int err = account_add(facts, &t->whom[i], p->hash, t->now_ms);
-        if (err) return task_why(t, err, "%s: %s", t->whom[i].v, err_text(err));
+        bool alike = false;
+        int err = facts_name_check(facts, &t->whom[i], &alike);
+        if (err && alike) return task_why(t, err, "%s: looks like a name that is taken", t->whom[i].v);
+        if (!err) err = account_add(facts, &t->whom[i], p->hash, t->now_ms);
+        if (err) return task_why_user(t, &t->whom[i], err);
     }
     return 0;
 }
@@ -125,8 +129,96 @@ static int start_user_list(struct task *t, json_t *request)
     return task_read(t, list_run, list_back);
 }
 
+/* -- user-disable, user-enable, user-remove ------------------------------------------------------------------------------ */
+
+static int start_change(struct task *t, int (*rows)(struct task *t, struct facts *facts))
+{
+    t->change = change_new(&t->whom[0]);
+    return t->change ? task_write(t, NULL, rows, task_tell) : ERR_NOMEM;
+}
+
+static int disable_rows(struct task *t, struct facts *facts)
+{
+    t->change->close = ERR_AUTH;
+    int err = facts_user_disable(facts, &t->whom[0], true);
+    return err ? task_why_user(t, &t->whom[0], err) : 0;
+}
+
+static int start_user_disable(struct task *t, json_t *request)
+{
+    (void)request;
+    return start_change(t, disable_rows);
+}
+
+static int enable_rows(struct task *t, struct facts *facts)
+{
+    int err = facts_user_disable(facts, &t->whom[0], false);
+    return err ? task_why_user(t, &t->whom[0], err) : 0;
+}
+
+static int start_user_enable(struct task *t, json_t *request)
+{
+    (void)request;
+    return start_change(t, enable_rows);
+}
+
+/* As the user could by itself: POST /v1/delete. */
+static int remove_rows(struct task *t, struct facts *facts)
+{
+    t->change->close = ERR_REVOKED;
+    int err = facts_user_delete(facts, &t->whom[0], t->now_ms);
+    return err ? task_why_user(t, &t->whom[0], err) : 0;
+}
+
+static int start_user_remove(struct task *t, json_t *request)
+{
+    (void)request;
+    return start_change(t, remove_rows);
+}
+
+/* -- user-password: another one, and who had the old one is out ----------------------------------------------------------- */
+
+static int reset_rows(struct task *t, struct facts *facts)
+{
+    struct password_task *p = (struct password_task *)t;
+    struct device_row rows[DEVICES_PER_USER_MAX];
+    struct device_choice all = { { 0 }, { 0 } };
+    uint64_t version = 0;
+    size_t count = 0;
+    int err = facts_user_password(facts, &t->whom[0], NULL, p->hash);
+    if (err == ERR_AUTH) return task_why_user(t, &t->whom[0], ERR_NOT_FOUND);
+    if (!err && !p->keep_devices) err = facts_device_revoke(facts, &t->whom[0], all, rows, &count, &version);
+    if (err) return err;
+    if (count) change_revoked(t->change, all, rows, count, version);
+    task_detail(t, "revoked=%zu", count);
+    json_object_set_new(t->answer, "revoked", json_integer((json_int_t)count));
+    return 0;
+}
+
+static void reset_hashed(struct task *t)
+{
+    int err = task_write(t, NULL, reset_rows, task_tell);
+    if (err) task_end(t, err);
+}
+
+static int start_user_password(struct task *t, json_t *request)
+{
+    struct password_task *p = (struct password_task *)t;
+    int err = task_flag(t, request, "keep_devices", &p->keep_devices);
+    if (!err) err = take_password(p, request);
+    if (err) return err;
+    t->change = change_new(&t->whom[0]);
+    t->answer = json_object();
+    return t->change && t->answer ? task_hash(t, hash_run, reset_hashed) : ERR_NOMEM;
+}
+
 const struct request admin_user_requests[] = {
     { "user-add", "users password ", WHOM_MANY, true, sizeof(struct password_task), start_user_add, password_fini },
     { "user-list", "after ", WHOM_NONE, false, sizeof(struct list_task), start_user_list, list_fini },
+    { "user-disable", "user ", WHOM_ONE, true, sizeof(struct task), start_user_disable, NULL },
+    { "user-enable", "user ", WHOM_ONE, true, sizeof(struct task), start_user_enable, NULL },
+    { "user-remove", "user ", WHOM_ONE, true, sizeof(struct task), start_user_remove, NULL },
+    { "user-password", "user password keep_devices ", WHOM_ONE, true, sizeof(struct password_task), start_user_password,
+      password_fini },
     { NULL, NULL, WHOM_NONE, false, 0, NULL, NULL },
 };

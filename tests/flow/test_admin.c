@@ -438,6 +438,135 @@ static void the_list_shows_devices_and_when_one_was_last_seen(void **state)
     }
 }
 
+static int log_in(struct rig *rig, const char *user, const char *password)
+{
+    char text[256];
+    struct buf body;
+    int status;
+    buf_init(&body, 4096);
+    snprintf(text, sizeof text, "{\"user\":\"%s\",\"password\":\"%s\"}", user, password);
+    talker_http(rig_port(rig), "POST", "/v1/login", bytes_of_str(text), &status, &body);
+    buf_fini(&body);
+    return status;
+}
+
+/* Two sessions of alice, synced, and one of bob. */
+struct sessions { struct talker *a, *b, *bob; };
+
+static struct sessions sessions_open(struct rig *rig)
+{
+    struct sessions s = { rig_talk(rig, "alice", 0), rig_talk(rig, "alice", 1), rig_talk(rig, "bob", 0) };
+    talker_expect(s.a, MSG_SYNCED);
+    talker_expect(s.b, MSG_SYNCED);
+    talker_expect(s.bob, MSG_SYNCED);
+    return s;
+}
+
+static void sessions_close(struct sessions *s)
+{
+    talker_close(s->a);
+    talker_close(s->b);
+    talker_close(s->bob);
+}
+
+/* GOODBYE says why, and the connection ends. */
+static void assert_thrown_out(struct talker *t, int err)
+{
+    const struct msg *m = talker_expect(t, MSG_GOODBYE);
+    assert_string_equal(err_name(-(int)m->u.goodbye.code), err_name(err));
+    talker_expect_close(t);
+}
+
+static void assert_hello_refused(struct rig *rig, const char *user, uint32_t index, int err)
+{
+    const struct rig_device *d = rig_device(rig, user, index);
+    struct talker *t = talker_upgrade(rig_port(rig));
+    talker_hello(t, &d->user, d->device, d->token);
+    const struct msg *m = talker_next(t);
+    if (m->type == MSG_ERROR) assert_error(m, err);
+    else assert_string_equal(err_name(-(int)m->u.goodbye.code), err_name(err));
+    talker_close(t);
+}
+
+static void a_disabled_user_is_out_at_once_until_enabled(void **state)
+{
+    struct rig *rig = *state;
+    struct sessions s = sessions_open(rig);
+    expect_ok(rig, "{\"do\":\"user-disable\",\"user\":\"alice\"}");
+    assert_last_audit_line(rig, " act=user-disable whom=alice outcome=OK\n");
+    assert_thrown_out(s.a, ERR_AUTH);
+    assert_thrown_out(s.b, ERR_AUTH);
+    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_hello_refused(rig, "alice", 0, ERR_AUTH);
+    json_t *row = user_row(rig, "alice");
+    assert_true(json_is_true(json_object_get(row, "disabled")));
+    json_decref(row);
+    send_text(s.bob, "alice", 1, "are you there");       /* bob is let alone, and what he says is kept */
+    expect_ok(rig, "{\"do\":\"user-enable\",\"user\":\"alice\"}");
+    assert_last_audit_line(rig, " act=user-enable whom=alice outcome=OK\n");
+    struct talker *again = rig_talk(rig, "alice", 0);
+    expect_text(again, "are you there");
+    talker_close(again);
+    assert_int_equal(log_in(rig, "alice", "a password"), 200);
+    sessions_close(&s);
+    expect_refused(ask(rig, "{\"do\":\"user-disable\",\"user\":\"nobody\"}"), ERR_NOT_FOUND, "nobody: no such user");
+    expect_refused(ask(rig, "{\"do\":\"user-enable\",\"user\":\"nobody\"}"), ERR_NOT_FOUND, "nobody: no such user");
+    expect_refused(ask(rig, "{\"do\":\"user-disable\"}"), ERR_NAME, "not a text:");
+}
+
+static void a_removed_user_is_gone_and_its_name_stays_taken(void **state)
+{
+    struct rig *rig = *state;
+    struct sessions s = sessions_open(rig);
+    expect_ok(rig, "{\"do\":\"user-remove\",\"user\":\"alice\"}");
+    assert_last_audit_line(rig, " act=user-remove whom=alice outcome=OK\n");
+    assert_thrown_out(s.a, ERR_REVOKED);
+    assert_thrown_out(s.b, ERR_REVOKED);
+    assert_int_equal(talker_settle(s.bob), 0);
+    sessions_close(&s);
+    assert_false(has_user(rig, "alice"));
+    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"alice\"],\"password\":\"a password\"}"), ERR_EXISTS, "alice: ");
+    expect_refused(ask(rig, "{\"do\":\"user-remove\",\"user\":\"alice\"}"), ERR_NOT_FOUND, "alice: no such user");
+    expect_refused(ask(rig, "{\"do\":\"user-disable\",\"user\":\"alice\"}"), ERR_NOT_FOUND, "alice: ");
+}
+
+static void another_password_logs_out_all_devices_or_keeps_them(void **state)
+{
+    struct rig *rig = *state;
+    struct sessions s = sessions_open(rig);
+    expect_ok(rig, "{\"do\":\"user-password\",\"user\":\"alice\",\"password\":\"the second one\",\"keep_devices\":true}");
+    assert_last_audit_line(rig, " act=user-password whom=alice revoked=0 outcome=OK\n");
+    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_int_equal(log_in(rig, "alice", "the second one"), 200);    /* a third device */
+    send_text(s.a, "bob", 1, "still here");
+    json_t *answer = ask(rig, "{\"do\":\"user-password\",\"user\":\"alice\",\"password\":\"the third one\"}");
+    assert_true(is_ok(answer));
+    assert_int_equal(number_of(answer, "revoked"), 3);
+    json_decref(answer);
+    assert_thrown_out(s.a, ERR_REVOKED);
+    assert_thrown_out(s.b, ERR_REVOKED);
+    assert_hello_refused(rig, "alice", 0, ERR_REVOKED);
+    assert_int_equal(log_in(rig, "alice", "the second one"), 401);
+    assert_int_equal(log_in(rig, "alice", "the third one"), 200);
+    sessions_close(&s);
+    assert_null(strstr(audit_log(rig), "second"));
+    assert_null(strstr(audit_log(rig), "third"));
+    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"nobody\",\"password\":\"a password\"}"), ERR_NOT_FOUND,
+                   "nobody: no such user");
+    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"bob\",\"password\":\"short\"}"), ERR_PASSWORD, "password:");
+    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"bob\",\"password\":\"a password\",\"keep_devices\":1}"),
+                   ERR_TYPE, "keep_devices: true or false");
+}
+
+static void a_name_that_looks_like_another_is_not_added(void **state)
+{
+    struct rig *rig = *state;
+    expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"b0b\"],\"password\":\"a password\"}"), ERR_EXISTS,
+                   "b0b: looks like a name that is taken");
+    assert_false(has_user(rig, "b0b"));
+}
+
 /* -- devices -------------------------------------------------------------------------------------------------------------- */
 
 static void a_device_that_was_added_opens_a_session_with_its_token(void **state)
@@ -458,6 +587,52 @@ static void a_device_that_was_added_opens_a_session_with_its_token(void **state)
     assert_last_audit_line(rig, " act=device-add whom=alice,bob outcome=OK\n");
     assert_null(strstr(audit_log(rig), text_of(row, "token")));
     json_decref(answer);
+}
+
+static void a_users_sessions_hear_of_a_device_that_was_added(void **state)
+{
+    struct rig *rig = *state;
+    struct sessions s = sessions_open(rig);
+    json_t *answer = ask(rig, "{\"do\":\"device-add\",\"users\":[\"bob\",\"alice\"],\"name\":\"a bot\"}");
+    assert_true(is_ok(answer));
+    json_decref(answer);
+    struct talker *all[] = { s.a, s.b, s.bob };
+    for (int i = 0; i < 3; i++) {
+        const struct msg *m = talker_expect(all[i], MSG_DEVICE_CHANGED);
+        assert_int_equal(m->u.device_changed.what, DEVICE_ADDED);
+        assert_int_equal(m->u.device_changed.name.len, 5);
+    }
+    sessions_close(&s);
+}
+
+static void a_revoked_device_is_out_at_once_and_the_others_hear_of_it(void **state)
+{
+    struct rig *rig = *state;
+    struct sessions s = sessions_open(rig);
+    char id[DEVICE_ID_TEXT], line[200], ending[128];
+    device_id_print(rig_device(rig, "alice", 1)->device, id);
+    json_t *answer = ask(rig, "{\"do\":\"device-list\",\"user\":\"alice\"}"), *row;
+    size_t i, found = 0;
+    assert_int_equal(json_array_size(json_object_get(answer, "devices")), 2);
+    json_array_foreach(json_object_get(answer, "devices"), i, row) found += strcmp(text_of(row, "device"), id) == 0;
+    assert_int_equal(found, 1);
+    json_decref(answer);
+    snprintf(line, sizeof line, "{\"do\":\"device-revoke\",\"user\":\"alice\",\"device\":\"%s\"}", id);
+    expect_ok(rig, line);
+    snprintf(ending, sizeof ending, " act=device-revoke whom=alice device=%s outcome=OK\n", id);
+    assert_last_audit_line(rig, ending);
+    assert_thrown_out(s.b, ERR_REVOKED);
+    assert_int_equal(talker_expect(s.a, MSG_DEVICE_CHANGED)->u.device_changed.what, DEVICE_REVOKED);
+    assert_hello_refused(rig, "alice", 1, ERR_REVOKED);
+    sessions_close(&s);
+    answer = ask(rig, "{\"do\":\"device-list\",\"user\":\"alice\"}");
+    json_array_foreach(json_object_get(answer, "devices"), i, row) {
+        assert_int_equal(json_is_true(json_object_get(row, "revoked")), strcmp(text_of(row, "device"), id) == 0);
+    }
+    json_decref(answer);
+    expect_refused(ask(rig, line), ERR_NOT_FOUND, "alice: no such device");
+    expect_refused(ask(rig, "{\"do\":\"device-revoke\",\"user\":\"alice\",\"device\":\"7\"}"), ERR_RANGE, "device:");
+    expect_refused(ask(rig, "{\"do\":\"device-list\",\"user\":\"nobody\"}"), ERR_NOT_FOUND, "nobody: no such user");
 }
 
 static void a_device_for_nobody_adds_none(void **state)
@@ -702,6 +877,12 @@ int main(void)
         ON_A_SERVER(a_name_given_twice_leaves_none_of_its_request_behind),
         ON_A_SERVER(a_long_list_of_users_comes_in_pages_each_once_and_in_order),
         ON_A_SERVER(the_list_shows_devices_and_when_one_was_last_seen),
+        ON_A_SERVER(a_disabled_user_is_out_at_once_until_enabled),
+        ON_A_SERVER(a_removed_user_is_gone_and_its_name_stays_taken),
+        ON_A_SERVER(another_password_logs_out_all_devices_or_keeps_them),
+        ON_A_SERVER(a_name_that_looks_like_another_is_not_added),
+        ON_A_SERVER(a_users_sessions_hear_of_a_device_that_was_added),
+        ON_A_SERVER(a_revoked_device_is_out_at_once_and_the_others_hear_of_it),
         ON_A_SERVER(a_device_that_was_added_opens_a_session_with_its_token),
         ON_A_SERVER(a_device_for_nobody_adds_none),
         ON_A_SERVER(an_invites_bounds_are_told),
