@@ -341,7 +341,7 @@ static void a_password_is_taken_from_a_file_or_there_is_none(void **state)
     fclose(f);
     unsetenv("PIPIT_PASSWORD");
     assert_int_equal(ctl(rig, WORDS("user", "add", "bob")), 2);
-    assert_said(said.err, "no password: give --password-file or PIPIT_PASSWORD");
+    assert_said(said.err, "no password: give a file or PIPIT_PASSWORD");
     assert_int_equal(ctl(rig, WORDS("user", "add", "bob", "--password-file", path)), 0);
     struct buf body;
     int status;
@@ -399,6 +399,135 @@ static void an_invite_is_made_listed_and_revoked(void **state)
     assert_said(said.err, "uses: a whole number from 1 to 100000");
 }
 
+static int log_in(struct rig *rig, const char *user, const char *password)
+{
+    char text[256];
+    struct buf body;
+    int status;
+    buf_init(&body, 4096);
+    snprintf(text, sizeof text, "{\"user\":\"%s\",\"password\":\"%s\"}", user, password);
+    talker_http(rig_port(rig), "POST", "/v1/login", bytes_of_str(text), &status, &body);
+    buf_fini(&body);
+    return status;
+}
+
+static void users_are_disabled_and_enabled(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(ctl(rig, WORDS("user", "add", "bob")), 0);
+    assert_int_equal(ctl(rig, WORDS("user", "disable", "alice", "bob")), 0);
+    assert_string_equal(said.out, "alice is disabled\nbob is disabled\n");
+    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_int_equal(ctl(rig, WORDS("user", "list")), 0);
+    assert_said(line_with("bob"), "disabled");
+    assert_int_equal(ctl(rig, WORDS("user", "enable", "alice")), 0);
+    assert_string_equal(said.out, "alice is enabled\n");
+    assert_int_equal(log_in(rig, "alice", "a password"), 200);
+    assert_int_equal(ctl(rig, WORDS("user", "list")), 0);
+    assert_null(strstr(line_with("alice"), "disabled"));
+    assert_int_equal(ctl(rig, WORDS("user", "enable", "nobody", "bob")), 1);    /* stops there */
+    assert_said(said.err, "refused: nobody: no such user (NOT_FOUND)");
+    assert_string_equal(said.out, "");
+}
+
+/* On a terminal of its own, where `typed` is typed when it asks. What it printed is in said.out. */
+static int ctl_on_terminal(struct rig *rig, const char *const *words, const char *typed)
+{
+    char path[512], *argv[ARGS_MAX];
+    const struct winsize size = { .ws_row = 24, .ws_col = 80 };
+    size_t len = 0;
+    bool asked = false;
+    int tty, status;
+    program_path(path);
+    make_args(argv, rig_folder(rig), words);
+    pid_t pid = forkpty(&tty, NULL, NULL, &size);
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execv(path, argv);
+        _exit(127);
+    }
+    for (;;) {
+        struct pollfd wait = { .fd = tty, .events = POLLIN };
+        assert_int_equal(poll(&wait, 1, LAST_RESORT_MS), 1);
+        ssize_t n = read(tty, said.out + len, OUT_MAX - 1 - len);
+        if (n <= 0) break;                    /* a terminal says EIO at its end */
+        len += (size_t)n;
+        said.out[len] = '\0';
+        if (asked || !strstr(said.out, "once more: ")) continue;
+        asked = true;
+        assert_int_equal(write(tty, typed, strlen(typed)), (ssize_t)strlen(typed));
+    }
+    close(tty);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void a_user_is_removed_only_by_who_is_sure(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(ctl(rig, WORDS("user", "remove", "alice")), 2);
+    assert_said(said.err, "there is no terminal to ask on; --yes removes without asking");
+    assert_int_equal(ctl_on_terminal(rig, WORDS("user", "remove", "alice"), "alcie\n"), 2);
+    assert_said(said.out, "not the same: nothing was done");
+    assert_int_equal(log_in(rig, "alice", "a password"), 200);
+    assert_int_equal(ctl_on_terminal(rig, WORDS("user", "remove", "alice"), "alice\n"), 0);
+    assert_said(said.out, "alice is removed");
+    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_int_equal(ctl(rig, WORDS("user", "add", "alice")), 1);
+    assert_said(said.err, "alice: this name is taken");
+    assert_int_equal(ctl(rig, WORDS("user", "add", "bob")), 0);
+    assert_int_equal(ctl(rig, WORDS("user", "remove", "--yes", "bob")), 0);
+    assert_string_equal(said.out, "bob is removed\n");
+}
+
+static void a_password_is_made_and_printed_once_or_taken(void **state)
+{
+    struct rig *rig = *state;
+    char first[64], second[64];
+    unsetenv("PIPIT_PASSWORD");
+    assert_int_equal(ctl(rig, WORDS("user", "reset-password", "alice")), 0);
+    assert_int_equal(sscanf(said.out, "%63s", first), 1);
+    assert_int_equal(strlen(first), 23);
+    assert_int_equal(strlen(said.out), 24);       /* the password alone, and its line end */
+    assert_said(said.err, "1 device was logged out");
+    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_int_equal(log_in(rig, "alice", first), 200);
+    assert_int_equal(ctl(rig, WORDS("user", "reset-password", "alice", "--keep-devices")), 0);
+    assert_int_equal(sscanf(said.out, "%63s", second), 1);
+    assert_string_not_equal(first, second);
+    assert_said(said.err, "0 devices were logged out");
+    setenv("PIPIT_PASSWORD", "one of my own", 1);
+    assert_int_equal(ctl(rig, WORDS("user", "reset-password", "alice")), 0);
+    assert_string_equal(said.out, "");            /* no secret that is known already */
+    assert_null(strstr(said.err, "my own"));
+    assert_int_equal(log_in(rig, "alice", "one of my own"), 200);
+    assert_int_equal(ctl(rig, WORDS("user", "reset-password", "alice", "--ask")), 2);
+    assert_said(said.err, "there is no terminal to ask on");
+    assert_int_equal(ctl(rig, WORDS("user", "reset-password", "nobody")), 1);
+    assert_said(said.err, "nobody: no such user");
+}
+
+static void a_device_is_revoked_by_its_id(void **state)
+{
+    struct rig *rig = *state;
+    char id[DEVICE_ID_TEXT];
+    device_id_print(rig_device(rig, "alice", 0)->device, id);
+    assert_int_equal(ctl(rig, WORDS("user", "devices", "alice")), 0);
+    assert_said(line_with(id), "seen never");
+    assert_null(strstr(said.out, "revoked"));
+    assert_int_equal(ctl(rig, WORDS("user", "revoke", "alice", id)), 0);
+    assert_int_equal(ctl(rig, WORDS("user", "devices", "alice")), 0);
+    assert_said(line_with(id), "revoked");
+    assert_int_equal(ctl(rig, WORDS("user", "devices", "alice", "--json")), 0);
+    json_t *row = json_loads(line_with(id), 0, NULL);
+    assert_true(json_is_true(json_object_get(row, "revoked")));
+    json_decref(row);
+    assert_int_equal(ctl(rig, WORDS("user", "revoke", "alice", id)), 1);
+    assert_int_equal(ctl(rig, WORDS("user", "revoke", "alice")), 2);
+    assert_int_equal(ctl(rig, WORDS("user", "devices", "nobody")), 1);
+}
+
 /* -- the server --------------------------------------------------------------------------------------------------------------- */
 
 static void status_tells_and_shutdown_stops(void **state)
@@ -447,6 +576,10 @@ int main(void)
         ON_A_SERVER(users_are_added_and_listed),
         ON_A_SERVER(a_password_is_taken_from_a_file_or_there_is_none),
         ON_A_SERVER(a_token_opens_a_session),
+        ON_A_SERVER(users_are_disabled_and_enabled),
+        ON_A_SERVER(a_user_is_removed_only_by_who_is_sure),
+        ON_A_SERVER(a_password_is_made_and_printed_once_or_taken),
+        ON_A_SERVER(a_device_is_revoked_by_its_id),
         ON_A_SERVER(an_invite_is_made_listed_and_revoked),
         ON_A_SERVER(status_tells_and_shutdown_stops),
         ON_A_SERVER(a_log_is_shown_without_a_server),

@@ -76,6 +76,12 @@ int ctl_list(const struct arguments *a, const char *request, const char *rows, c
 int ctl_user_add(const struct arguments *a);
 int ctl_user_list(const struct arguments *a);
 int ctl_user_token(const struct arguments *a);
+int ctl_user_disable(const struct arguments *a);
+int ctl_user_enable(const struct arguments *a);
+int ctl_user_remove(const struct arguments *a);
+int ctl_user_reset_password(const struct arguments *a);
+int ctl_user_devices(const struct arguments *a);
+int ctl_user_revoke(const struct arguments *a);
 int ctl_invite_new(const struct arguments *a);
 int ctl_invite_list(const struct arguments *a);
 int ctl_invite_revoke(const struct arguments *a);

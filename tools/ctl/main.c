@@ -24,6 +24,28 @@ static const struct command commands[] = {
     { "user", "token", "NAME...",
       "A new device for each user; prints user, device and token. For bots and tests: the token is as good as a log-in.",
       0, 1, WORDS_MAX, ctl_user_token },
+    { "user", "disable", "NAME...",
+      "Closes the sessions of each user at once and lets nobody log in as them. Their devices stay, what is sent to them\n"
+      "is kept, and `user enable` undoes it.",
+      0, 1, WORDS_MAX, ctl_user_disable },
+    { "user", "enable", "NAME...",
+      "Undoes `user disable`: their devices connect again by themselves.",
+      0, 1, WORDS_MAX, ctl_user_enable },
+    { "user", "remove", "NAME... [--yes]",
+      "Deletes accounts, as users could their own: devices and sessions are gone at once, for ever, and the name stays\n"
+      "taken. What they wrote stays with those they wrote to. Each name has to be typed once more, but with --yes.",
+      TAKES(yes), 1, WORDS_MAX, ctl_user_remove },
+    { "user", "reset-password", "NAME [--password-file F | --ask] [--keep-devices]",
+      "Gives a user another password and logs out all devices, but with --keep-devices. The password is the first line of\n"
+      "F, else PIPIT_PASSWORD; with --ask you are asked for it; else one is made and printed, this once.",
+      TAKES(password_file) | TAKES(ask) | TAKES(keep_devices), 1, 1, ctl_user_reset_password },
+    { "user", "devices", "NAME [--json]",
+      "The user's devices: id, name, since when, when last seen; those that were revoked, too. Times are UTC.",
+      TAKES(json), 1, 1, ctl_user_devices },
+    { "user", "revoke", "NAME DEVICE",
+      "Logs one device out, by its id (`user devices` tells it): its session closes at once and its token is good for\n"
+      "nothing.",
+      0, 2, 2, ctl_user_revoke },
     { "invite", "new", "[--uses N] [--days N] [--note TEXT] [--json]",
       "Prints a code for `pipit register`: good for one use and 7 days, when nothing else is said. The code is shown once;\n"
       "afterwards the invite is called by its number. `pipitctl invite` does the same.",
