@@ -55,10 +55,17 @@
     NUMBER(http_request_s, 20, 1, 3600, "seconds", RELOAD,                                                             \
            "A request, and the first frame of a WebSocket, must be whole within this time: enough for a phone on 2G, " \
            "not for who sends a byte a minute to hold the connection.")                                                \
+    NUMBER(message_s, 60, 1, 3600, "seconds", RELOAD,                                                                  \
+           "A WebSocket message must be whole this long after its first byte: the largest takes 52 seconds over 10 "   \
+           "kbit/s.")                                                                                                  \
     NUMBER(http_keepalive_s, 30, 1, 3600, "seconds", RELOAD,                                                           \
            "How long an HTTP connection without a request is kept for the next one.")                                  \
     NUMBER(close_linger_s, 5, 1, 600, "seconds", RELOAD,                                                               \
            "How long a connection that is being closed may take for its last bytes: who is slow still learns why.")    \
+    NUMBER(send_buffer_kib, 256, 16, 16384, "KiB", RESTART,                                                            \
+           "What the kernel may hold for one connection that does not read; what is more waits in the server. "        \
+           "Smaller saves memory with many slow peers, larger is faster over long and wide links. The kernel doubles " \
+           "it, and cuts it to net.core.wmem_max.")                                                                    \
     TEXT(allowed_origins, "", 0, 511, "SCHEME://HOST ..., or *", RELOAD,                                               \
          "Web pages that may use this server beside those of its own address, as browsers name them: "                 \
          "https://chat.example.org, several with spaces or commas between; * is every page there is. Programs that "   \

@@ -310,6 +310,7 @@ int server_open(const struct server_options *options, struct server **server_out
     static const uint32_t unix_modes[] = { 0600, 0660, 0666 };      /* listen_unix_mode's words */
     char clause[LISTENING_WHY_MAX];
     struct listening_options places = { .shards = server->shards, .backlog = (int)server->config.listen_backlog,
+                                        .sndbuf_bytes = (int)server->config.send_buffer_kib << 10,
                                         .unix_mode = unix_modes[server->config.listen_unix_mode] };
     err = listening_open(server->config.listen, &places, &server->listening, clause);
     if (err) {

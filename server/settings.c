@@ -28,6 +28,7 @@ void settings_fill(struct settings *s, const struct config *config, const struct
         .conns_max = (uint32_t)((config->connections_max + shards - 1) / shards),
         .conns_per_address_max = (uint32_t)config->connections_per_address_max,
         .request_ms = (uint32_t)config->http_request_s * 1000,
+        .message_ms = (uint32_t)config->message_s * 1000,
         .keepalive_ms = (uint32_t)config->http_keepalive_s * 1000,
         .linger_ms = (uint32_t)config->close_linger_s * 1000,
     };

@@ -228,7 +228,7 @@ static void conn_time_message(struct conn *c, bool was_under_way)
 {
     if (c->state != CONN_WS || !c->heard_message) return;
     if (!c->ws) wheel_cancel(conn_wheel(c), &c->timer);
-    else if (!was_under_way || c->message_ended) wheel_set(conn_wheel(c), &c->timer, CONN_MESSAGE_MS);
+    else if (!was_under_way || c->message_ended) wheel_set(conn_wheel(c), &c->timer, c->net->config.settings.message_ms);
 }
 
 /* A connection between two messages has no parser; it borrows the shard's, and keeps it only with part of a message in
@@ -293,7 +293,7 @@ static void conn_update_reading(struct conn *c)
     bool want = c->state == CONN_CLOSING ? !c->eof : !c->in && conn_may_take(c);
     if (c->state == CONN_WS && c->heard_message && want != c->sock->reading) {
         /* A message under way has its time anew when we have held it back. */
-        if (want && c->ws) wheel_set(conn_wheel(c), &c->timer, CONN_MESSAGE_MS);
+        if (want && c->ws) wheel_set(conn_wheel(c), &c->timer, c->net->config.settings.message_ms);
         else if (!want && !timeout_is_set(&c->timer)) wheel_set(conn_wheel(c), &c->timer, CONN_HELD_MS);
     }
     sock_read(c->sock, want);

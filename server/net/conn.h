@@ -4,7 +4,7 @@
  *   HTTP      requests one after the other (keep-alive); each is answered before the next is looked at
  *   WS        messages in, frames out; control frames are answered here. The first message must come within
  *             net_settings.request_ms; later silence is the owner's to judge (conn_heard_ms), but
- *             a message must be whole CONN_MESSAGE_MS after its first byte
+ *             a message must be whole net_settings.message_ms after its first byte
  *   CLOSING   what is queued is still written, for net_settings.linger_ms; what comes is thrown away; closing twice is
  *             harmless
  *
@@ -29,9 +29,6 @@ enum {
     CONN_OUT_FRAMES_MAX = 1024,       /* frames queued above which the peer is closed as SLOW; the owner holds
                                        * back long before (windows, pages, requests in flight) */
     CONN_IOV_MAX = 64,                /* frames in one writev */
-    /* A WebSocket message must be whole this long after its first byte: the largest one over 10 kbit/s takes 52 s. Who
-     * sends a byte now and then holds a parser and a part of a message. */
-    CONN_MESSAGE_MS = 60000,
     /* Each time this long nothing could be read of a connection, since we hold it back, it is asked whether its peer has
      * gone. Answers and windows hold one back for milliseconds, so hardly anybody is ever asked. */
     CONN_HELD_MS = 5000,

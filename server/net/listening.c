@@ -24,8 +24,6 @@
 #include "server/net/inside.h"
 
 enum {
-    /* A frozen peer costs the kernel this much at most; what is beyond waits in our queue, counted. One window. */
-    LISTENING_SNDBUF_BYTES = 256 * 1024,
     /* Bytes not sent yet above which the socket says "full": so that the queue, and with it falling behind, is felt
      * here and not hidden in the kernel. */
     LISTENING_NOTSENT_BYTES = 64 * 1024,
@@ -235,7 +233,7 @@ static int socket_open(const struct listening *l, const struct spot *s, int back
     int fd = socket(s->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
     bool good = set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && (!backlog || set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
-                set(fd, SOL_SOCKET, SO_SNDBUF, LISTENING_SNDBUF_BYTES) && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+                set(fd, SOL_SOCKET, SO_SNDBUF, l->options.sndbuf_bytes) && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
                 set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, LISTENING_NOTSENT_BYTES);
     if (good && s->at.ss_family == AF_INET6) good = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, is_v6_alone(l, s));
     if (good && bind(fd, (const struct sockaddr *)&s->at, s->at_len) == 0 && (!backlog || listen(fd, backlog) == 0)) return fd;
@@ -373,7 +371,7 @@ static void tell(struct listening *l)
 int listening_open(const char *places, const struct listening_options *options, struct listening **listening_out,
                    char why[static LISTENING_WHY_MAX])
 {
-    assert(options->backlog > 0 && options->shards > 0 && options->shards <= SHARDS_MAX);
+    assert(options->backlog > 0 && options->sndbuf_bytes > 0 && options->shards > 0 && options->shards <= SHARDS_MAX);
     int err = listening_check(places, why);
     if (err) return err;
     struct listening *l = calloc(1, sizeof *l);

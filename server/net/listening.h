@@ -24,6 +24,7 @@ enum {
 struct listening_options {
     uint16_t shards;
     int backlog;                      /* of each socket; 1.. */
+    int sndbuf_bytes;                 /* of each TCP connection: what a frozen peer costs the kernel at most; 1.. */
     uint32_t unix_mode;               /* of a Unix socket's file: who may connect must be able to write it. 0660 */
 };
 

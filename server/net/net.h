@@ -17,6 +17,7 @@ struct net_settings {
                                        * connection is answered 503 and closed */
     uint32_t conns_per_address_max;   /* per shard and address, IPv6 by its /64: 429; 0: no limit. Loopback is not counted */
     uint32_t request_ms;              /* a request, and the first WebSocket message, must be whole within this time */
+    uint32_t message_ms;              /* a WebSocket message must be whole this long after its first byte */
     uint32_t keepalive_ms;            /* a kept connection without a request */
     uint32_t linger_ms;               /* a closing connection gets this long to take its last bytes */
     char allowed_origins[NET_ORIGINS_BYTES_MAX];   /* web pages that may ask, beside those of the same host: origin.h */

@@ -210,6 +210,7 @@ struct netrig *netrig_up(const struct netrig_options *options)
         .events = &events, .ws_path = "/v1/ws", .api_prefix = "/v1/", .backlog = BACKLOG,
         .settings = { .conns_max = options->conns_max ? options->conns_max : CONNS_MANY,
                       .conns_per_address_max = options->conns_per_address_max, .request_ms = NETRIG_REQUEST_MS,
+                      .message_ms = NETRIG_MESSAGE_MS,
                       .keepalive_ms = NETRIG_KEEPALIVE_MS, .linger_ms = NETRIG_LINGER_MS },
     };
     if (options->allowed_origins) strcpy(rig->config.settings.allowed_origins, options->allowed_origins);
@@ -219,7 +220,8 @@ struct netrig *netrig_up(const struct netrig_options *options)
     const struct clock *clock = rig->hand ? &rig->hand->clock : clock_real();
     if (house_init(&rig->house, shards, clock, key) != 0) fail("house_init");
     const char *address = options->address ? options->address : "127.0.0.1:0";
-    struct listening_options places = { .shards = shards, .backlog = BACKLOG, .unix_mode = 0600 };
+    struct listening_options places = { .shards = shards, .backlog = BACKLOG,
+                                        .sndbuf_bytes = 256 * 1024, .unix_mode = 0600 };
     if (listening_open(address, &places, &rig->listening, why) != 0) fail(why);
     if (house_start(&rig->house, &ops, NULL) != 0) fail("house_start");
     netrig_settle(rig);

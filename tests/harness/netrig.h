@@ -24,7 +24,8 @@
 #include "server/core/core.h"
 #include "server/net/net.h"
 
-enum { NETRIG_REQUEST_MS = 20000, NETRIG_KEEPALIVE_MS = 30000, NETRIG_LINGER_MS = 5000 };   /* its net_settings */
+enum { NETRIG_REQUEST_MS = 20000, NETRIG_MESSAGE_MS = 60000, NETRIG_KEEPALIVE_MS = 30000,
+       NETRIG_LINGER_MS = 5000 };   /* its net_settings */
 
 struct netrig;
 

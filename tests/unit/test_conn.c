@@ -465,7 +465,7 @@ static void a_message_must_be_whole_in_time_and_each_has_its_own(void **state)
         peer_put(p, bytes_of(b.at + at, n));
         at += n;
         netrig_await(rig, "bytes_in", bytes += n);
-        netrig_turn_clock(rig, CONN_MESSAGE_MS / (len + 1));
+        netrig_turn_clock(rig, NETRIG_MESSAGE_MS / (len + 1));
     }
     for (int i = 0; i < 2; i++) peer_expect(p, "a message that comes byte by byte");
     /* Fragments without end, a byte now and then, pings between: one message all the same. */
@@ -475,12 +475,12 @@ static void a_message_must_be_whole_in_time_and_each_has_its_own(void **state)
         assert_int_equal(netrig_closed_count(rig), 0);
         peer_frame(slow, i % 2 ? 0x00 : 0x89, BYTES_NONE);
         netrig_await(rig, "bytes_in", bytes += 6);
-        netrig_turn_clock(rig, CONN_MESSAGE_MS / 10);
+        netrig_turn_clock(rig, NETRIG_MESSAGE_MS / 10);
     }
     netrig_turn_clock(rig, 2 * WHEEL_TICK_MS);
     assert_int_equal(peer_expect_close(slow), err_close_code(ERR_IDLE));
     assert_int_equal(netrig_closed(rig), ERR_IDLE);
-    netrig_turn_clock(rig, 10 * CONN_MESSAGE_MS);
+    netrig_turn_clock(rig, 10 * NETRIG_MESSAGE_MS);
     peer_say(p, "between messages there is no time");
     peer_expect(p, "between messages there is no time");
     buf_fini(&b);

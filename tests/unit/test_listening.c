@@ -35,7 +35,8 @@ static int remove_folder(void **state)
 
 static int open_with(const char *places, uint16_t shards, struct listening **l, char why[static LISTENING_WHY_MAX])
 {
-    struct listening_options options = { .shards = shards, .backlog = BACKLOG, .unix_mode = 0660 };
+    struct listening_options options = { .shards = shards, .backlog = BACKLOG,
+                                         .sndbuf_bytes = 256 * 1024, .unix_mode = 0660 };
     *l = NULL;
     why[0] = '\0';
     return listening_open(places, &options, l, why);
