@@ -378,6 +378,8 @@ static void a_deleted_account_is_gone_now_and_its_name_for_ever(void **state)
     assert_int_equal(post(world, "/v1/delete", &world->alice[0], "{\"password\":\"a password\"}"), 200);
     assert_int_equal(talker_expect_close(a), 4025);
     assert_int_equal(talker_expect_close(other), 4025);
+    talker_close(a);
+    talker_close(other);
     for (int round = 0; round < 2; round++) {
         static char unknown[WEB_BODY_MAX];
         post(world, "/v1/login", NULL, "{\"user\":\"nobody-here\",\"password\":\"a password\"}");
@@ -407,8 +409,6 @@ static void a_deleted_account_is_gone_now_and_its_name_for_ever(void **state)
             b = web_talk(world->rig, &world->bob);
         }
     }
-    talker_close(a);
-    talker_close(other);
     assert_int_equal(enrol(world, "carol", "code"), 201);
     assert_int_equal(web_login(world->rig, NULL, "carol", "a password", &made), 200);
     struct talker *c = web_talk(world->rig, &made);            /* nobody begins a conversation with her */
