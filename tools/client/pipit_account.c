@@ -35,6 +35,7 @@ static int ask(const struct pipit_server *server, const struct http_request *req
     why[0] = '\0';
     int err = url_parse(server->url, &url, why);
     if (!err) err = link_http(&url, server->ca_file, request, HTTP_MS_MAX, &status, answer, why);
+    if (err == ERR_MALFORMED) err = ERR_PEER;    /* what answers there is no server of ours */
     if (!err && status / 100 != 2) err = refused(status, buf_bytes(answer), why);
     if (err && !why[0]) snprintf(why, WHY_MAX, "%s", err_text(err));
     return err;
