@@ -123,7 +123,7 @@ static int register_rows(struct http_task *t, struct facts *facts)
 }
 
 const struct route route_register = {
-    .path = "/v1/register", .method = "POST", .name = "register", .status = 201,
+    .path = "/v1/register", .method = "POST", .done = "registered", .refused = "register_refused", .status = 201,
     .steps = { STEP_LIMIT, STEP_HASH, STEP_ROWS },
     .begin = register_begin, .hash = register_hash, .key = register_key, .rows = register_rows, .answer = answer_user,
 };
@@ -160,7 +160,7 @@ static int login_answer(struct http_task *t, struct buf *to)
 }
 
 const struct route route_login = {
-    .path = "/v1/login", .method = "POST", .name = "login", .status = 200,
+    .path = "/v1/login", .method = "POST", .done = "login", .refused = "login_refused", .status = 200,
     .steps = { STEP_LIMIT, STEP_HASH, STEP_ROWS, STEP_TELL },
     .begin = request_begin, .hash = login_hash, .rows = login_rows, .answer = login_answer,
 };
@@ -206,7 +206,7 @@ static int password_answer(struct http_task *t, struct buf *to)
 }
 
 const struct route route_password = {
-    .path = "/v1/password", .method = "POST", .name = "password", .status = 200,
+    .path = "/v1/password", .method = "POST", .done = "password_changed", .refused = "password_refused", .status = 200,
     .steps = { STEP_DEVICE, STEP_LIMIT, STEP_HASH, STEP_ROWS, STEP_TELL },
     .begin = password_begin, .hash = password_hash, .rows = password_rows, .answer = password_answer,
 };
@@ -226,7 +226,7 @@ static int logout_rows(struct http_task *t, struct facts *facts)
 }
 
 const struct route route_logout = {
-    .path = "/v1/logout", .method = "POST", .name = "logout", .status = 200,
+    .path = "/v1/logout", .method = "POST", .done = "logout", .refused = "logout_refused", .status = 200,
     .steps = { STEP_DEVICE, STEP_ROWS, STEP_TELL },
     .rows = logout_rows, .answer = answer_user,
 };
@@ -248,7 +248,7 @@ static int delete_rows(struct http_task *t, struct facts *facts)
 }
 
 const struct route route_delete = {
-    .path = "/v1/delete", .method = "POST", .name = "delete", .status = 200,
+    .path = "/v1/delete", .method = "POST", .done = "account_deleted", .refused = "delete_refused", .status = 200,
     .steps = { STEP_DEVICE, STEP_LIMIT, STEP_HASH, STEP_ROWS, STEP_TELL },
     .begin = delete_begin, .hash = check_own_password, .rows = delete_rows, .answer = answer_user,
 };

@@ -152,6 +152,12 @@ static void rows_done(struct shard *shard, struct work *work)
         task_end(t, work->err);
         return;
     }
+    if (t->action == DEVICES_REVOKE) {
+        char by[DEVICE_ID_TEXT], device[DEVICE_ID_TEXT];
+        device_id_print(t->session->device, by);
+        device_id_print(t->device, device);
+        say(SAY_INFO, "device_revoked", SAY_TEXT("user", t->user.v), SAY_TEXT("device", device), SAY_TEXT("by", by));
+    }
     t->change->arg = t;
     t->change->done = told;
     t->change->asker_number = t->session->number;

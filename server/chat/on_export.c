@@ -96,7 +96,7 @@ static int export_answer(struct http_task *t, struct buf *to)
 }
 
 const struct route route_export = {
-    .path = "/v1/export", .method = "GET", .name = "export", .status = 200,
+    .path = "/v1/export", .method = "GET", .done = "export", .refused = "export_refused", .status = 200,
     .steps = { STEP_DEVICE },
     .begin = export_begin, .read = export_read, .answer = export_answer,
 };

@@ -79,8 +79,9 @@ static void task_answer(struct http_task *t)
 /* Who came in, and who did not and why: with the address, for those who keep others out by it. */
 static void task_say(const struct http_task *t, int err)
 {
+    /* Two events, so that a flood of refusals, which say() cuts short, hides nobody who came in. */
     if (err == ERR_PEER) return;
-    say(SAY_INFO, t->route->name, SAY_CONN(t->conn_id), SAY_TEXT("peer", t->peer), SAY_TEXT("user", t->user.v),
+    say(SAY_INFO, err ? t->route->refused : t->route->done, SAY_CONN(t->conn_id), SAY_TEXT("peer", t->peer), SAY_TEXT("user", t->user.v),
         SAY_TEXT("why", err ? err_name(err) : "ok"));
 }
 

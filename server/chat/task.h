@@ -26,7 +26,7 @@ struct http_task;
 struct route {
     const char *path, *method;
     void (*serve)(struct chat *chat, struct conn *conn);          /* answers at once; NULL: a task with … */
-    const char *name;                                              /* of log lines */
+    const char *done, *refused;                                    /* events of log lines */
     int status;                                                    /* when all went well */
     uint8_t steps[TASK_STEPS_MAX];                                 /* enum task_step, ended by STEP_END */
     /* Each returns 0 or ERR_*, and may set task->why to a constant clause. NULL: nothing to do. */
