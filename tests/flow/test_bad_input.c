@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include "tests/flow/flow.h"
+#include "tests/harness/feed.h"
+#include "tests/harness/peer.h"
 
 static int set_up(void **state)
 {
@@ -217,6 +219,78 @@ static void HTTP_says_what_was_wrong(void **state)
     }
 }
 
+/* -- connections that want nothing good, by the hundred -- */
+
+static void those_that_hang_are_all_cut_and_nothing_of_them_is_left(void **state)
+{
+    enum { EACH = 100, KINDS = 4 };
+    (void)state;
+    static struct clock_hand hand;
+    clock_hand_init(&hand, 1700000000000);
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .hand = &hand });
+    struct peer *p[EACH * KINDS];
+    static const char *const says[KINDS] = { "", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+                                             "POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{",
+                                             PEER_UPGRADE "\x82\xfe\xea\x60\x01\x02\x03\x04slow" };
+    rig_up(rig);
+    for (int i = 0; i < EACH * KINDS; i++) {
+        p[i] = peer_dial(rig_port(rig));
+        peer_puts(p[i], says[i % KINDS]);
+        if (i % KINDS == 3) peer_expect_upgrade(p[i]);
+    }
+    while (rig_stat(rig, "conns_accepted") < EACH * KINDS) server_wake(rig_server(rig));
+    uint64_t bytes = 0;
+    for (int i = 0; i < KINDS; i++) bytes += EACH * strlen(says[i]);
+    while (rig_stat(rig, "bytes_in") < bytes) server_wake(rig_server(rig));
+    assert_int_equal(rig_stat(rig, "conns"), EACH * KINDS);
+    rig_turn_clock(rig, 21000);
+    for (int i = 0; i < EACH * KINDS; i++) {
+        if (i % KINDS == 1 || i % KINDS == 2) {
+            assert_int_equal(peer_answer(p[i]), 408);
+            assert_non_null(strstr((char *)p[i]->body.at, "\"IDLE\""));
+        } else if (i % KINDS == 3) {
+            assert_int_equal(peer_expect_close(p[i]), err_close_code(ERR_IDLE));
+        }
+        assert_true(peer_ended(p[i]));
+        peer_free(p[i]);
+    }
+    while (rig_stat(rig, "conns") > 0) server_wake(rig_server(rig));
+    rig_free(rig);
+}
+
+/* What is said on one connection comes to the same answers however it is cut. */
+static void a_whole_conversation_may_come_in_any_pieces(void **state)
+{
+    struct rig *rig = *state;
+    static const char requests[] =
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        "\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+        "PUT /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+        "POST /v1/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnot\r\n5\r\n json\r\n0\r\n\r\n"
+        "POST /v1/login HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 2\r\n\r\n{}"
+        PEER_UPGRADE;
+    static const int statuses[] = { 200, 404, 405, 400, 403 };
+    uint64_t random = feed_seed();
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    buf_put(&b, requests, sizeof requests - 1);
+    feed_frame(&b, 0x89, true, bytes_of_str("ping"));
+    feed_frame(&b, 0x02, true, bytes_of_str("\x92\x12"));        /* PING 5 before HELLO, in fragments */
+    feed_frame(&b, 0x80, true, bytes_of_str("\x05"));
+    static const size_t pieces[] = { SIZE_MAX, 1, 3, 40, 400 };
+    for (size_t k = 0; k < sizeof pieces / sizeof pieces[0]; k++) {
+        struct feed feed = { buf_bytes(&b), pieces[k], feed_random(&random) };
+        struct bytes piece;
+        struct peer *p = peer_dial(rig_port(rig));
+        while (feed_next(&feed, &piece)) assert_true(peer_put(p, piece));
+        for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) assert_int_equal(peer_answer(p), statuses[i]);
+        peer_expect_upgrade(p);
+        assert_int_equal(peer_expect_close(p), err_close_code(ERR_HELLO_FIRST));
+        peer_free(p);
+    }
+    buf_fini(&b);
+}
+
 int main(void)
 {
 #define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -232,6 +306,8 @@ int main(void)
         WITH_RIG(an_inbox_is_no_conversation),
         WITH_RIG(fields_of_later_versions_are_refused_by_their_name),
         WITH_RIG(HTTP_says_what_was_wrong),
+        WITH_RIG(a_whole_conversation_may_come_in_any_pieces),
+        cmocka_unit_test(those_that_hang_are_all_cut_and_nothing_of_them_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 enum {
     BENCH_BODY_BYTES = 200,        /* of each message: a sealed short text */
     BENCH_USERS_MAX = 1000000,     /* what six digits of a name can tell apart */
+    HANG_MAX = 50000,              /* connections from one address: ports are 28,000 by default, 64,512 at most */
     BENCH_DEPTH_MAX = 64,          /* in flight for each pair: the window of a session */
 };
 
@@ -47,5 +48,13 @@ void measure_messages(const struct messages_plan *plan);
 
 /* `count` sessions that do nothing for `seconds`; prints what each costs. */
 void measure_idle(const struct target *server, uint32_t count, uint32_t seconds);
+
+/* Connections that say nothing or hardly anything, and log-ins that fail, for `seconds`; prints how much memory they hold,
+ * and that it goes back. */
+struct hang_plan {
+    struct target server;
+    uint32_t silent, slow, guesses_per_s, seconds;
+};
+void measure_hang(const struct hang_plan *plan);
 
 #endif

@@ -15,7 +15,8 @@ static const char usage[] =
     "  floor    --data DIR --threads N\n"
     "  messages --port P --pid PID --data DIR/log --floor-port P --floor-pid PID --floor-data DIR\n"
     "           [--pairs 200] [--depth 1] [--rounds 5] [--seconds 4]\n"
-    "  idle     --port P --pid PID [--count 10000] [--seconds 30]\n";
+    "  idle     --port P --pid PID [--count 10000] [--seconds 30]\n"
+    "  hang     --port P --pid PID [--silent 10000] [--slow 1000] [--guesses 100] [--seconds 60]\n";
 
 void die(const char *format, ...)
 {
@@ -64,12 +65,14 @@ void bench_token(uint32_t n, uint8_t token[static TOKEN_BYTES])
 
 /* ---- options ---- */
 
-enum { PORT, PID, DATA, FLOOR_PORT, FLOOR_PID, FLOOR_DATA, PAIRS, DEPTH, ROUNDS, SECONDS, COUNT, THREADS, OPTIONS };
+enum { PORT, PID, DATA, FLOOR_PORT, FLOOR_PID, FLOOR_DATA, PAIRS, DEPTH, ROUNDS, SECONDS, COUNT, THREADS, SILENT,
+       SLOW, GUESSES, OPTIONS };
 static const struct option options[] = {
     { "port", 1, NULL, PORT },           { "pid", 1, NULL, PID },             { "data", 1, NULL, DATA },
     { "floor-port", 1, NULL, FLOOR_PORT }, { "floor-pid", 1, NULL, FLOOR_PID }, { "floor-data", 1, NULL, FLOOR_DATA },
     { "pairs", 1, NULL, PAIRS },         { "depth", 1, NULL, DEPTH },         { "rounds", 1, NULL, ROUNDS },
     { "seconds", 1, NULL, SECONDS },     { "count", 1, NULL, COUNT },         { "threads", 1, NULL, THREADS },
+    { "silent", 1, NULL, SILENT },       { "slow", 1, NULL, SLOW },           { "guesses", 1, NULL, GUESSES },
     { NULL, 0, NULL, 0 },
 };
 static const char *given[OPTIONS];
@@ -129,6 +132,12 @@ int main(int argc, char **argv)
     } else if (strcmp(command, "idle") == 0) {
         struct target server = target_of(PORT, PID, -1);
         measure_idle(&server, number_of(COUNT, 10000, BENCH_USERS_MAX), number_of(SECONDS, 30, 600));
+    } else if (strcmp(command, "hang") == 0) {
+        struct hang_plan plan = {
+            .server = target_of(PORT, PID, -1), .silent = number_of(SILENT, 10000, HANG_MAX),
+            .slow = number_of(SLOW, 1000, HANG_MAX), .guesses_per_s = number_of(GUESSES, 100, 10000),
+            .seconds = number_of(SECONDS, 60, 3600) };
+        measure_hang(&plan);
     } else {
         usage_die();
     }

@@ -2,7 +2,7 @@
 # The figures of docs/performance.md: starts a server and its floor in a folder of their own, loads them in turn, and
 # counts what idle sessions cost.
 #
-#   tools/bench/run.sh BUILD        (make bench; about four minutes)
+#   tools/bench/run.sh BUILD        (make bench; about five minutes)
 #
 # BENCH_DIR      where the data goes, on a real disk: syncs are half of what is measured (default BUILD/bench)
 # BENCH_SHARDS   threads of server and floor (default: one per core)
@@ -10,12 +10,14 @@
 # BENCH_DEPTHS   messages in flight for each pair (default "1 16")
 # BENCH_PAIRS    (default 200)
 # BENCH_IDLE     idle sessions (default 10000; 0: none)
+# BENCH_HANG     connections that say nothing, and a tenth as many slow senders (default 10000; 0: none)
 set -eu -o pipefail
 build=$1
 dir=${BENCH_DIR:-$build/bench}
 shards=${BENCH_SHARDS:-$(nproc)}
 pairs=${BENCH_PAIRS:-200}
 idle=${BENCH_IDLE:-10000}
+hang=${BENCH_HANG:-10000}
 ulimit -n "$(ulimit -Hn)"
 
 case $(stat -f -c %T "$(dirname "$dir")") in
@@ -68,6 +70,15 @@ for depth in ${BENCH_DEPTHS:-1 16}; do
 done
 stop_all
 rm -rf "$dir/floor" "$dir/data"
+
+if [ "$hang" != 0 ]; then
+    start pipitd-hang "$build/pipitd" --data "$dir/data" --listen 127.0.0.1:0 --shards "$shards"
+    server_pid=$!
+    server_port=$(port_of "$dir/pipitd-hang.out")
+    "$build/pipit-bench" hang --port "$server_port" --pid "$server_pid" --silent "$hang" --slow $((hang / 10)) --seconds 60
+    stop_all
+    rm -rf "$dir/data"
+fi
 
 [ "$idle" != 0 ] || exit 0
 "$build/pipit-bench" prepare --data "$dir/data" --count "$idle"
