@@ -4,6 +4,9 @@
 
 #include "tests/flow/flow.h"
 
+/* Talkers say nothing while others are waited for, long on a slow machine: nobody is to be taken for dead. */
+enum { PATIENCE_MS = 3600 * 1000 };
+
 /* A SEND of `len` bytes without waiting for its answer; returns its ref. */
 static uint64_t say_bytes(struct talker *t, const char *to, uint64_t client_seq, uint64_t settled, size_t len)
 {
@@ -29,7 +32,7 @@ static struct msg_accepted accepted(struct talker *t, uint64_t ref)
 static void a_send_repeated_while_it_is_being_written_gets_one_id(void **state)
 {
     (void)state;
-    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2 });
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .heartbeat_ms = PATIENCE_MS });
     rig_add(rig, "alice", 1);
     rig_add(rig, "bob", 1);
     rig_up(rig);
@@ -64,7 +67,7 @@ static void more_than_a_batch_holds_is_accepted_in_order_once_each(void **state)
 {
     enum { DEVICES = 5, EACH = 40 };
     (void)state;
-    struct rig *rig = rig_new(&(struct rig_options){ .shards = 1 });
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 1, .heartbeat_ms = PATIENCE_MS });
     struct talker *a[DEVICES];
     uint64_t refs[DEVICES][EACH];
     bool taken[DEVICES * EACH + 2] = { false };
@@ -100,7 +103,7 @@ static void more_than_a_batch_holds_is_accepted_in_order_once_each(void **state)
 static void more_than_256_unsettled_sends_are_refused_until_some_are_settled(void **state)
 {
     (void)state;
-    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2 });
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .heartbeat_ms = PATIENCE_MS });
     rig_add(rig, "alice", 1);
     rig_add(rig, "bob", 1);
     rig_up(rig);
@@ -118,12 +121,12 @@ static void more_than_256_unsettled_sends_are_refused_until_some_are_settled(voi
 
 static void acknowledgements_that_find_no_way_out_for_a_while_are_not_lost(void **state)
 {
-    enum { DEVICES = 16, EACH = 63 };                 /* a session that waits for 64 answers is not read */
+    enum { DEVICES = 16, EACH = 48 };                 /* a session that waits for 64 answers, pages included, is not read */
     (void)state;
-    struct rig *rig = rig_new(&(struct rig_options){ .shards = 1 });
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 1, .heartbeat_ms = PATIENCE_MS });
     struct talker *crowd[2 * DEVICES];
     static const char *const names[] = { "carol", "dave" };
-    _Static_assert(2 * DEVICES * EACH > 2 * CREDITS_MAX - 100, "all credits are out");
+    _Static_assert(2 * DEVICES * EACH > CREDITS_MAX, "all credits are out");
     rig_add(rig, "alice", 1);
     rig_add(rig, "bob", 1);
     rig_add(rig, "carol", DEVICES);

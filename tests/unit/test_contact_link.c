@@ -55,7 +55,7 @@ static void what_is_no_link_is_refused(void **state)
         "https://example.org:999999/u/alice", "https://[::1/u/alice", "https://[]/u/alice", "https://[::1]x/u/alice",
         "https://[example.org]/u/alice", "https://::1/u/alice", "https://exa mple.org/u/alice",
         "https://-example.org/u/alice", "https://.example.org/u/alice", "https://ex%61mple.org/u/alice",
-        "https://b\xc3\xbc" "cher.example/u/alice", "https://example.org/u/al%69ce", "https://example.org\\/u/alice",
+        ("https://b\xc3\xbc" "cher.example/u/alice"), "https://example.org/u/al%69ce", "https://example.org\\/u/alice",
     };
     struct contact_link link;
     (void)state;
