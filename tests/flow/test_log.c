@@ -137,7 +137,7 @@ static void no_line_has_a_text_a_password_or_a_token(void **state)
     /* And it is not that nothing was said. */
     line_of(l.text, "login", "user=alice why=ok");
     line_of(l.text, "login_refused", "user=alice why=AUTH");
-    line_of(l.text, "register", "user=carol why=INVITE");
+    line_of(l.text, "register_refused", "user=carol why=INVITE");
     line_of(l.text, "hello_refused", "user=alice");
     free(l.text);
     rig_free(rig);
