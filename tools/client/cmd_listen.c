@@ -111,7 +111,7 @@ static int run(struct listening *l)
         .on_later = client_on_later, .on_notice = client_on_notice,
         .on_device = on_device,
     };
-    const struct sigaction action = { .sa_handler = on_signal };
+    const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };    /* for output under way */
     pipit_tell(l->client.pipit, &events, l);
     int err = pipit_start(l->client.pipit, "listen");
     if (err) return client_fail(err, pipit_why(l->client.pipit));

@@ -337,7 +337,8 @@ bool screen_signals(struct screen *s)
 
 static void catch_signals(bool terminal)
 {
-    const struct sigaction action = { .sa_handler = on_signal };
+    /* SA_RESTART: a line that is being written when Ctrl-C comes is written on, instead of failing. poll() wakes all the same. */
+    const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     const int ends[] = { SIGINT, SIGTERM, SIGHUP };
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) sigaction(ends[i], &action, NULL);
     if (terminal) sigaction(SIGWINCH, &action, NULL);
