@@ -2,6 +2,7 @@
  * what does not look exactly like one must not pass for another server or another person. */
 #include "tools/client/contact_link.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -23,11 +24,13 @@ static const struct scheme *scheme_of(struct bytes text)
     return NULL;
 }
 
-/* Letters, digits, dots and hyphens; in brackets what IPv6 addresses are made of. Names in other scripts travel as xn--. */
+/* Letters, digits, dots and hyphens, or in brackets an IPv6 address. Names in other scripts travel as xn--. */
 static bool host_is_proper(const char *host, bool bracketed)
 {
-    const char *allowed = bracketed ? "0123456789abcdef:." : "0123456789abcdefghijklmnopqrstuvwxyz-.";
-    return host[0] && strspn(host, allowed) == strlen(host) && (bracketed || (host[0] != '.' && host[0] != '-'));
+    struct in6_addr address;
+    if (bracketed) return inet_pton(AF_INET6, host, &address) == 1;
+    return host[0] && strspn(host, "0123456789abcdefghijklmnopqrstuvwxyz-.") == strlen(host) && host[0] != '.' &&
+           host[0] != '-';
 }
 
 static bool port_is_proper(const char *port)
