@@ -110,8 +110,8 @@ struct device_row {
     uint8_t token_hash[SECRET_HASH_BYTES];                 /* BLAKE2b-256 of the token */
     char name[NAME_BYTES_MAX + 1];
     uint64_t created_ms;
-    uint64_t since_ms;            /* it is sent what came after; older records it asks for by HISTORY. 0 for the
-                                   * first device a user ever had: what waited for the user comes to it */
+    uint64_t since_ms;            /* it is sent what came after, and of older records what no device of its user has
+                                   * acknowledged; the others it asks for by HISTORY */
     uint64_t live_ms;             /* when it was last seen live; sync tells cursors that moved after it */
     uint64_t seen_ms;             /* when it was last connected, as far as its shard told; 0: not known */
     uint64_t client_seq_max;      /* the highest it used, as far as committed records or its shard told */
@@ -119,9 +119,8 @@ struct device_row {
     bool revoked;
     bool user_disabled;
 };
-/* Adds the device and raises the user's list_version; sets since_ms itself (0 for the user's first device ever,
- * else created_ms). ERR_NOT_FOUND (user), ERR_TOO_MANY (DEVICES_PER_USER_MAX
- * live ones), ERR_EXISTS (device id). */
+/* Adds the device and raises the user's list_version; since_ms is created_ms, whatever `row` says. ERR_NOT_FOUND (user),
+ * ERR_TOO_MANY (DEVICES_PER_USER_MAX live ones), ERR_EXISTS (device id). */
 int facts_device_add(struct facts *facts, const struct device_row *row);
 int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
                      struct device_row *out);              /* ERR_NOT_FOUND */
@@ -193,7 +192,7 @@ struct scan_row {
     uint64_t head;
     uint64_t last_ms;             /* time of the head; 0: nothing yet */
     bool has_cursor;              /* false: this device never acknowledged anything here */
-    uint64_t delivered;           /* this device's cursor */
+    uint64_t delivered;           /* this device's cursor; without one, the furthest of its user's devices */
     uint64_t marked_ms;
 };
 int facts_scan(struct facts *facts, const struct user_id *user, struct device_id device, uint8_t after_type,

@@ -157,14 +157,16 @@ int facts_repeats(struct facts *facts, const struct conv_id *conv,
 }
 
 /* The index gives members in this very order, and with it all that the row values compare; each of its rows then
- * costs two look-ups by full key. */
+ * costs two look-ups by full key, and a third where this device has no cursor. */
 int facts_scan(struct facts *facts, const struct user_id *user, struct device_id device, uint8_t after_type,
                const struct conv_id *after_conv, size_t max, struct scan_row *rows_out, size_t *count_out)
 {
     struct query q;
     size_t count = 0;
     query_start(&q, facts->db,
-                "SELECT m.conv, m.type, c.head, c.last_id, coalesce(k.delivered, 0), c.marked_ms"
+                "SELECT m.conv, m.type, c.head, c.last_id, c.marked_ms, coalesce(k.delivered, 0) > 0,"
+                "       CASE WHEN k.delivered > 0 THEN k.delivered"
+                "            ELSE (SELECT u.delivered FROM members u WHERE u.conv = m.conv AND u.user = m.user) END"
                 " FROM members m INDEXED BY members_by_user"
                 " CROSS JOIN convs c ON c.conv = m.conv"
                 " LEFT JOIN cursors k ON k.conv = m.conv AND k.user = m.user AND k.device = ?"
@@ -184,9 +186,9 @@ int facts_scan(struct facts *facts, const struct user_id *user, struct device_id
         struct msg_id last_id;
         query_get_blob(&q, last_id.v, sizeof last_id.v);
         row->last_ms = msg_id_ms(&last_id);
-        row->delivered = query_get_u64(&q);
-        row->has_cursor = row->delivered > 0;     /* a device that only sent has a row, and acknowledged nothing */
         row->marked_ms = query_get_u64(&q);
+        row->has_cursor = query_get_u64(&q) != 0; /* a device that only sent has a row, and acknowledged nothing */
+        row->delivered = query_get_u64(&q);
     }
     err = query_end(&q, err == ERR_END ? 0 : err);
     *count_out = err ? 0 : count;

@@ -42,8 +42,8 @@ int facts_device_add(struct facts *facts, const struct device_row *row)
     if (err) return err;
     struct query q;
     query_start(&q, facts->db,
-                "INSERT INTO devices (user, since_ms, device, token_hash, name, created_ms, live_ms, client_seq_max, revoked)"
-                " VALUES (?1, iif(EXISTS (SELECT 1 FROM devices WHERE user = ?1), ?2, 0), ?3, ?4, ?5, ?2, ?6, ?7, ?8)");
+                "INSERT INTO devices (user, created_ms, since_ms, device, token_hash, name, live_ms, client_seq_max, revoked)"
+                " VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     query_put_user(&q, &row->user);
     query_put_u64(&q, row->created_ms);
     query_put_device(&q, row->device);

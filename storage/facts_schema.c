@@ -41,7 +41,7 @@ const char *const facts_migrations[] = {
     "  token_hash     BLOB NOT NULL,"
     "  name           TEXT NOT NULL,"
     "  created_ms     INTEGER NOT NULL,"
-    "  since_ms       INTEGER NOT NULL,"              /* it is due what came after; 0: the user's first, due all */
+    "  since_ms       INTEGER NOT NULL,"              /* it is due what came after; older rows may have 0: all */
     "  live_ms        INTEGER NOT NULL,"
     "  client_seq_max INTEGER NOT NULL,"              /* a fold as well */
     "  revoked        INTEGER NOT NULL DEFAULT 0,"

@@ -45,7 +45,7 @@ struct ask {
         struct {
             bool have_after, cursors;
             uint64_t after;
-            uint64_t since_ms;                    /* where a device without a cursor begins */
+            uint64_t since_ms;                    /* where a device without a cursor begins at the latest */
             struct page *page;                    /* answer */
         } fetch;
         struct {

@@ -61,7 +61,7 @@ static void scan_finish(struct session *s, struct scan *scan)
     struct scan_row_now now[SCAN_SLICE_ROWS];
     for (size_t i = 0; i < scan->count; i++) {
         const struct scan_row *row = &scan->rows[i].row;
-        bool fresh = row->has_cursor ? row->head > row->delivered : row->last_ms >= s->since_ms;
+        bool fresh = row->head > row->delivered || (!row->has_cursor && row->last_ms >= s->since_ms);
         now[i] = (struct scan_row_now){
             .conv = row->conv,
             .type = row->type,

@@ -1,7 +1,9 @@
 /* reading.c - see reading.h.
  *
- * A device without a cursor (a user's second one, say) begins at its `since` time. The first record at or after it is
- * found by halving: each step is a job that reads one record's time, so the loop never waits for the disk. */
+ * A device without a cursor begins at its `since` time, or behind what its user's devices have acknowledged where that
+ * comes first: a record that reached none of them (the only one was logged out, or stayed away) is due to the next one.
+ * The first record at or after the time is found by halving: each step is a job that reads one record's time, so the
+ * loop never waits for the disk. */
 #include "server/chat/reading.h"
 
 #include <assert.h>
@@ -348,20 +350,20 @@ static void find_page(struct chat *chat, struct reading *r, uint64_t after)
 
 static void start_fetch(struct chat *chat, struct reading *r, const struct conv_member *m)
 {
-    const struct conv *conv = r->conv;
+    struct conv *conv = r->conv;
     const struct ask *ask = r->ask;
     if (ask->u.fetch.have_after) {
         find_page(chat, r, ask->u.fetch.after);
         return;
     }
-    const struct conv_device *d = conv_device_find(r->conv, ask->device);
-    if ((d && d->noted > 0) || ask->u.fetch.since_ms == 0) {
-        find_page(chat, r, d ? d->noted : 0);
+    const struct conv_device *d = conv_device_find(conv, ask->device);
+    if (d && d->noted > 0) {
+        find_page(chat, r, d->noted);
         return;
     }
     r->seeking = true;
     conv_span(conv, m, &r->low, &r->high);
-    r->high++;
+    r->high = (m->row.delivered < r->high ? m->row.delivered : r->high) + 1;
     seek_step(chat, r);
 }
 
@@ -458,11 +460,12 @@ void reading_heads(struct chat *chat, struct ask *ask)
             continue;
         }
         const struct conv_device *d = conv_device_find(conv, ask->device);
+        const struct conv_member *m = conv_member(conv, &ask->user);
         row->head = conv->committed_head;
         row->last_ms = conv->committed_head ? msg_id_ms(&conv->committed_id) : 0;
         row->marked_ms = conv->marked_ms;
         row->has_cursor = d && d->noted > 0;
-        row->delivered = d ? d->noted : 0;
+        row->delivered = row->has_cursor ? d->noted : m ? m->row.delivered : 0;
     }
     ask_answer(chat, ask, err, NULL);
 }

@@ -64,7 +64,7 @@ struct session {
     size_t waiting_bytes;          /* of its connection, at the last heartbeat … */
     uint64_t moved_ms;             /* … and when it last was another number: monotonic */
     uint64_t live_ms;              /* wall: cursor news from here on are told in the sync */
-    uint64_t since_ms;
+    uint64_t since_ms;             /* of its device's row */
     struct scan *scan;             /* the slice being read */
     uint64_t heartbeat_ms;         /* as its WELCOME tells, whatever is set later */
     struct timeout heartbeat;

@@ -110,6 +110,22 @@ static void logging_out_empties_the_home_and_ends_its_listener(void **state)
     assert_ptr_equal(strchr(p.text, '\n'), p.text + p.len - 1);       /* the only one */
 }
 
+static void what_came_while_nobody_was_logged_in_is_there_after_the_next_log_in(void **state)
+{
+    struct story *s = *state;
+    char id[MSG_ID_TEXT];
+    sends(s, "bob", "alice", "before", id);
+    assert_int_equal(run(s, "alice", WORDS("listen", "--count", "1")), 0);
+    assert_int_equal(run(s, "alice", WORDS("logout")), 0);
+    sends(s, "bob", "alice", "meanwhile", id);
+    assert_int_equal(run(s, "alice", WORDS("login", "alice")), 0);
+    assert_int_equal(run(s, "alice", WORDS("listen", "--count", "1")), 0);
+    assert_non_null(strstr(p.text, "bob: meanwhile"));
+    assert_null(strstr(p.text, "before"));
+    assert_int_equal(run(s, "bob", WORDS("info", id)), 0);
+    assert_non_null(strstr(p.text, "alice: delivered"));
+}
+
 static void logging_out_without_a_server_or_with_unsent_messages_wants_a_word(void **state)
 {
     struct story *s = *state;
@@ -237,6 +253,7 @@ int main(void)
         STORY(devices_are_listed_named_and_revoked),
         STORY(a_new_device_is_told_to_those_who_listen),
         STORY(logging_out_empties_the_home_and_ends_its_listener),
+        STORY(what_came_while_nobody_was_logged_in_is_there_after_the_next_log_in),
         STORY(logging_out_without_a_server_or_with_unsent_messages_wants_a_word),
         STORY(a_password_is_changed_and_others_logged_out),
         STORY(an_export_has_everything_once_and_in_order),

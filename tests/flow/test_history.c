@@ -109,6 +109,11 @@ static void the_first_device_gets_what_waited_and_a_later_one_what_comes_after_i
     rig_up(rig);
     struct talker *first = rig_talk(rig, "bob", 0);
     for (uint64_t i = 1; i <= 9; i++) assert_int_equal(talker_expect(first, MSG_MESSAGE)->u.message.seq, i);
+    a = rig_talk(rig, "alice", 0);
+    struct conv_id conv = conv_of("alice", "bob");
+    talker_cursor(first, MSG_DELIVERED, &conv, 9);
+    while (talker_expect(a, MSG_RECEIPT)->u.receipt.delivered < 9) continue;
+    talker_close(a);
     talker_close(first);
     rig_down(rig);
     clock_hand_advance(&hand, 1000);
@@ -136,7 +141,7 @@ static void conversations_let_go_of_come_back_whole(void **state)
     enum { PEERS = 48, ROUNDS = 3, HOT = 16 };
     struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .conversations_hot_max = HOT });
     rig_add(rig, "alice", 1);
-    char name[PEERS][8];
+    char name[PEERS][16];
     for (int p = 0; p < PEERS; p++) {
         snprintf(name[p], sizeof name[p], "peer%02d", p);
         rig_add(rig, name[p], 1);

@@ -265,10 +265,6 @@ static void revoked_devices_do_not_heap_up(void **state)
     assert_int_equal(rows[0].device.v, 1);                       /* a live one never goes */
     assert_int_equal(rows[count - 1].device.v, last);            /* the newest stay */
     assert_int_equal(facts_device_get(facts, &alice, (struct device_id){ 2 }, &row), ERR_NOT_FOUND);
-    row = (struct device_row){ .user = alice, .device = { last + 1 }, .created_ms = 5 };
-    assert_int_equal(facts_device_add(facts, &row), 0);
-    assert_int_equal(facts_device_get(facts, &alice, row.device, &row), 0);
-    assert_int_equal(row.since_ms, 5);                           /* not taken for the first ever */
 }
 
 /* -- what is kept ----------------------------------------------------------------------------------------- */
