@@ -37,12 +37,13 @@ LDFLAGS_ALL := $(if $(SAN),-fsanitize=$(SAN)) -pthread $(LDFLAGS)
 LIBS_PROTO   := $(MSGPACK) -lsodium -ljansson
 LIBS_STORAGE := -lsqlite3 -lxxhash
 LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih -lcrypto
-LIBS_CLIENT  := -lssl -lcrypto -ledit -lutf8proc -lqrencode
+LIBS_CLIENT  := -lssl -lcrypto -ledit -lncursesw -lutf8proc -lqrencode
+LIBS_TESTS   := -lcmocka -lvterm
 
 SRC_PROTO   := $(wildcard proto/*.c)
 SRC_STORAGE := $(wildcard storage/*.c)
 SRC_SERVER  := $(filter-out server/main.c,$(wildcard server/*.c server/core/*.c server/net/*.c server/chat/*.c))
-SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c tools/common/*.c))
+SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c tools/client/tui/*.c tools/common/*.c))
 SRC_PIPIT   := $(wildcard tools/client/pipit*.c tools/client/home*.c tools/client/sync*.c) \
                $(patsubst %,tools/client/%.c,online link lookup stream contact_link) $(SRC_PROTO)
 SRC_HARNESS := $(wildcard tests/harness/*.c)
@@ -125,7 +126,7 @@ $(BUILD)/pipit-bench: $(call obj,$(wildcard tools/bench/*.c)) $(LIB_STORAGE) $(L
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
-	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -lcmocka -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) $(LIBS_TESTS) -o $@
 
 $(BUILD)/tests/flow/test_library: | $(EXAMPLE)
 

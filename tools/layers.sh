@@ -18,6 +18,8 @@ server/(edge|mesh)/.*               proto/proto\.h|server/(core/core|net/net|cha
 server/[^/]*                        proto/proto\.h|server/(core/core|net/net|chat/chat|edge/edge|mesh/mesh)\.h|storage/storage\.h|posix|sockets
 tools/(ctl|bench)/.*                proto/proto\.h|storage/storage\.h|tools/common/[a-z]+\.h|posix|sockets
 tools/client/.*                     proto/(e2ee/e2ee|proto)\.h|tools/common/[a-z]+\.h|posix|sockets
+tools/client/[^/]*                  tools/client/tui/[a-z]+\.h
+tools/client/tui/.*                 tools/client/[a-z_]+\.h
 tools/client/example/.*             pipit\.h|posix
 tools/common/.*                     proto/proto\.h|posix
 tests/.*                            .*
@@ -36,11 +38,12 @@ server/config_file\.c               ini\.h
 server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|utf8proc\.h
-tools/client/cmd_contacts\.c         qrencode\.h
+tools/client/cmd_contacts\.c        qrencode\.h
+tools/client/tui/terminal\.c         curses\.h|sys/signalfd\.h
 '
 leaf='proto/(err|bytes|id|limits|wsframe)\.h'
 c='(assert|ctype|errno|inttypes|limits|math|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings)\.h'
-posix='(dirent|fcntl|getopt|libgen|locale|poll|pthread|sched|signal|termios|time|unistd|wchar)\.h|sys/(eventfd|epoll|file|ioctl|mman|prctl|queue|random|resource|stat|statvfs|syscall|time|types|uio|wait)\.h|linux/.*'
+posix='(dirent|fcntl|getopt|langinfo|libgen|locale|poll|pthread|sched|signal|termios|time|unistd|wchar)\.h|sys/(eventfd|epoll|file|ioctl|mman|prctl|queue|random|resource|stat|statvfs|syscall|time|types|uio|wait)\.h|linux/.*'
 sockets='(netdb|ifaddrs)\.h|sys/(socket|un)\.h|(netinet|arpa|net)/.*'
 
 # The names above, put in where the table has them.
