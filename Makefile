@@ -59,6 +59,7 @@ LLHTTP_OBJ  := $(patsubst /usr/share/llhttp/%.c,$(BUILD)/obj/llhttp/%.o,$(LLHTTP
 
 PROGRAMS := $(BUILD)/pipitd $(BUILD)/pipit $(BUILD)/pipitctl $(BUILD)/pipit-bench
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/flow/test_*.c tests/crash/test_*.c))
+STRANGER := $(patsubst tests/%.js,$(BUILD)/tests/%,$(wildcard tests/stranger/test_*.js))
 FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 EXAMPLE  := $(BUILD)/example/echo
@@ -137,10 +138,19 @@ $(BUILD)/man/%: docs/man/% tools/man.sh $(PROGRAMS)
 	$(call run_quiet,man $@) tools/man.sh $(BUILD)/$(basename $(@F)) $< >$@.part && mv $@.part $@
 $(BUILD)/tests/flow/test_help: | $(MANUALS)
 
+# The stranger's client is in Node; tests/run.sh starts programs, so each of its tests gets one that starts it. Without
+# its packages (no network, no Node) only those tests fail, each of them saying what is missing.
+NODE_MODULES := tests/stranger/node_modules/.package-lock.json
+$(BUILD)/tests/stranger/%: tests/stranger/%.js | $(NODE_MODULES)
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec node $<\n' >$@ && chmod +x $@
+$(NODE_MODULES): tests/stranger/package-lock.json
+	-$(call run_quiet,npm ci) tests/stranger/install
+
 everything: all $(EXAMPLE) $(MANUALS) $(TESTS)
 
-test: everything
-	@BUILD=$(BUILD) tests/run.sh $(TESTS)
+test: everything $(STRANGER)
+	@BUILD=$(BUILD) tests/run.sh $(TESTS) $(STRANGER)
 
 crash: everything
 	@BUILD=$(BUILD) CRASH_ROUNDS=$(or $(CRASH_ROUNDS),30) tests/run.sh $(filter $(BUILD)/tests/crash/%,$(TESTS))

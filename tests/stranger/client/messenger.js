@@ -1,0 +1,233 @@
+// messenger.js - what makes a client of a session: the "Rules of order".
+//
+// A message given to send() is sent once, however many connections that takes; a message that arrives is kept once, and
+// acknowledged when it is kept. What has to outlive this process is in `store`, and each change of it is marked STORE:
+// a client for people writes there to disk, before it goes on. This one keeps it in memory and outlives servers only.
+//
+// connect() makes one session; stay() makes the next one whenever one ends, until stop(), or until the server says that
+// this device is not to come back. Emits 'message' (new ones only), 'receipt', 'error' of DELIVERED or READ as 'refused'.
+import { EventEmitter } from 'node:events';
+import { Session } from './session.js';
+import { LinkLost, PipitError } from './error.js';
+import { textBody } from './frames.js';
+
+const PAUSE_MS_MIN = 20, PAUSE_MS_MAX = 10_000;
+const CLOSE_AUTH = 4020, CLOSE_REVOKED = 4025, CLOSE_REPLACED = 4026;
+
+const hex = id => id.toString('hex');
+
+export function newStore() {
+    return {
+        generation: null,
+        clientSeqLast: 0,
+        outbox: new Map(),           // client sequence -> { to, body }: not answered yet
+        conversations: new Map(),    // id as hex -> see conversation()
+    };
+}
+
+export class Messenger extends EventEmitter {
+    constructor(server, credentials, store = newStore()) {
+        super();
+        Object.assign(this, { server, credentials, store, session: null, stopped: false });
+        this.callers = new Map();    // client sequence -> { resolve, reject } of send()
+        this.busy = new Set();       // client sequences under way in this session
+    }
+
+    // ---- the connection ----
+
+    async connect() {
+        const session = new Session(this.server, this.credentials);
+        session.on('WELCOME', welcome => this.onWelcome(session, welcome));
+        session.on('MESSAGE', message => this.onMessage(message));
+        session.on('RECEIPT', receipt => this.onReceipt(receipt));
+        session.on('ERROR', error => this.emit('refused', error));
+        await session.open();
+        return session;
+    }
+
+    onWelcome(session, { generation, clientSeqMax }) {
+        if (this.store.generation && !this.store.generation.equals(generation)) this.onRestored();
+        this.store.generation = generation;
+        this.store.clientSeqLast = Math.max(this.store.clientSeqLast, clientSeqMax);    // STORE
+        this.session = session;
+        this.busy.clear();
+        this.pump();
+    }
+
+    // Connects as often as it takes. The pause grows, and has a random part so that not all come back at once.
+    async stay() {
+        let pauseMs = PAUSE_MS_MIN;
+        while (!this.stopped) {
+            let last = null;
+            try {
+                const session = await this.connect();
+                pauseMs = PAUSE_MS_MIN;
+                last = await session.ended;
+            } catch (error) {
+                if (error instanceof PipitError && !error.again) throw error;
+                if (!(error instanceof PipitError || error instanceof LinkLost)) throw error;
+            }
+            if (this.stopped || [CLOSE_AUTH, CLOSE_REVOKED, CLOSE_REPLACED].includes(last?.code)) return;
+            const waitMs = Math.max(pauseMs, last?.goodbye?.backInMs ?? 0) * (1 + Math.random());
+            await new Promise(resolve => { setTimeout(resolve, waitMs); });
+            pauseMs = Math.min(pauseMs * 2, PAUSE_MS_MAX);
+        }
+    }
+
+    async stop() {
+        this.stopped = true;
+        if (this.session) await this.session.close();
+    }
+
+    // The server came back from a backup: numbers of records mean nothing any more, what we have we know by its id.
+    onRestored() {
+        for (const conversation of this.store.conversations.values()) {
+            conversation.bySeq.clear();
+            conversation.first = null;
+            conversation.cursors.clear();
+        }
+    }
+
+    // ---- sending ----
+
+    // Resolves with { conv, seq, id } once the message is on the server's disk; rejects when the server refuses it for good.
+    send(to, text) {
+        this.store.clientSeqLast += 1;
+        const clientSeq = this.store.clientSeqLast;
+        this.store.outbox.set(clientSeq, { to, body: textBody(text) });    // STORE
+        const answer = new Promise((resolve, reject) => { this.callers.set(clientSeq, { resolve, reject }); });
+        this.pump();
+        return answer;
+    }
+
+    // One send is under way to each place, so that none overtakes another when it has to be repeated.
+    pump() {
+        if (!this.session) return;
+        const taken = new Set();
+        for (const [clientSeq, { to }] of this.store.outbox) {
+            const place = typeof to === 'string' ? to : hex(to);
+            if (!taken.has(place) && !this.busy.has(clientSeq)) this.sendOne(clientSeq);
+            taken.add(place);
+        }
+    }
+
+    async sendOne(clientSeq) {
+        const { session } = this;
+        const { to, body } = this.store.outbox.get(clientSeq);
+        const settled = Math.min(...this.store.outbox.keys());
+        this.busy.add(clientSeq);
+        try {
+            this.onAccepted(await session.request('SEND', { to, clientSeq, settled, body }), body);
+        } catch (error) {
+            if (error instanceof LinkLost) return;    // connect() repeats it
+            if (!(error instanceof PipitError)) throw error;
+            if (error.again) {
+                setTimeout(() => { this.busy.delete(clientSeq); this.pump(); }, error.waitMs ?? PAUSE_MS_MIN);
+                return;
+            }
+            this.answered(clientSeq, ({ reject }) => reject(error));
+        }
+    }
+
+    onAccepted({ conv, seq, id, clientSeq }, body) {
+        const { user, device } = this.credentials;
+        this.keep({ conv, seq, id, kind: 1, from: user, device, clientSeq, body });
+        this.answered(clientSeq, ({ resolve }) => resolve({ conv, seq, id }));
+    }
+
+    answered(clientSeq, tell) {
+        this.busy.delete(clientSeq);
+        this.store.outbox.delete(clientSeq);    // STORE
+        const caller = this.callers.get(clientSeq);
+        this.callers.delete(clientSeq);
+        if (caller) tell(caller);
+        this.pump();
+    }
+
+    // ---- receiving ----
+
+    conversation(conv) {
+        const key = hex(conv);
+        if (!this.store.conversations.has(key)) {
+            this.store.conversations.set(key, {
+                conv,
+                bySeq: new Map(),      // sequence -> id as hex
+                messages: new Map(),   // id as hex -> message
+                first: null,           // of the sequences that are due to this device
+                cursors: new Map(),    // user -> { delivered, read }
+            });
+        }
+        return this.store.conversations.get(key);
+    }
+
+    // The end of what we have without a gap; null before the first MESSAGE. An ACCEPTED does not begin it: a record
+    // below our own may still be on its way.
+    stored(conversation) {
+        if (conversation.first === null) return null;
+        let seq = conversation.first;
+        while (conversation.bySeq.has(seq + 1)) seq += 1;
+        return seq;
+    }
+
+    // True when the message is new.
+    keep(message) {
+        const conversation = this.conversation(message.conv);
+        const key = hex(message.id);
+        const isNew = !conversation.messages.has(key);
+        conversation.bySeq.set(message.seq, key);
+        if (isNew) conversation.messages.set(key, message);    // STORE
+        return isNew;
+    }
+
+    onMessage(message) {
+        const conversation = this.conversation(message.conv);
+        conversation.first ??= message.seq;
+        const isNew = this.keep(message);
+        if (message.device === this.credentials.device) {
+            this.answered(message.clientSeq, ({ resolve }) => resolve(message));    // as good as ACCEPTED
+        }
+        if (isNew) this.emit('message', message);
+        const stored = this.stored(conversation);
+        if (stored >= message.seq) this.session.tell('DELIVERED', { to: message.conv, seq: stored });
+        else this.fillGap(conversation);
+    }
+
+    // Our own send whose ACCEPTED is still on its way looks like a gap for a moment; asking for it does no harm.
+    async fillGap(conversation) {
+        if (conversation.filling) return;
+        conversation.filling = true;
+        try {
+            const highest = () => Math.max(...conversation.bySeq.keys());
+            for (let after = this.stored(conversation); after < highest(); after = this.stored(conversation)) {
+                const page = await this.session.request('HISTORY', { to: conversation.conv, after, limit: 100 });
+                for (const record of page.records) if (this.keep(record)) this.emit('message', record);
+            }
+            this.session.tell('DELIVERED', { to: conversation.conv, seq: this.stored(conversation) });
+        } catch (error) {
+            if (!(error instanceof LinkLost || error.again)) throw error;    // the next session, or message, finds it again
+        } finally {
+            conversation.filling = false;
+        }
+    }
+
+    // The person has seen all that is here.
+    read(conv) {
+        const conversation = this.conversation(conv);
+        const seq = this.stored(conversation);
+        if (seq === null) return;
+        conversation.readSaid = seq;    // STORE
+        this.session.tell('READ', { to: conv, seq });
+    }
+
+    onReceipt(receipt) {
+        const { cursors, readSaid } = this.conversation(receipt.conv);
+        const had = cursors.get(receipt.user) ?? { delivered: 0, read: 0 };
+        cursors.set(receipt.user, {
+            delivered: Math.max(had.delivered, receipt.delivered), read: Math.max(had.read, receipt.read),
+        });
+        if (receipt.user === this.credentials.user && receipt.read < (readSaid ?? 0)) {
+            this.session.tell('READ', { to: receipt.conv, seq: readSaid });
+        }
+        this.emit('receipt', receipt);
+    }
+}

@@ -1,0 +1,112 @@
+// stage.js - what a story works with: a server, people with accounts nobody else has, and ears for what they hear.
+import { login, register } from '../client/account.js';
+import { textBody } from '../client/frames.js';
+import { Session } from '../client/session.js';
+
+export const PASSWORD = 'a good password';
+
+let people = 0;
+
+// Keeps every frame of a session that has no ref, so that a story can wait for one without missing it.
+export class Ears {
+    constructor(session) {
+        this.session = session;
+        this.heard = [];
+        this.waiting = [];
+        for (const type of ['MESSAGE', 'RECEIPT', 'DEVICE_CHANGED', 'SYNCED', 'GOODBYE', 'ERROR']) {
+            session.on(type, frame => this.take(frame));
+        }
+        session.on('end', ({ code }) => {
+            this.over = `the session ended with ${code}`;
+            for (const { reject } of this.waiting) reject(new Error(this.over));
+        });
+    }
+
+    take(frame) {
+        const at = this.waiting.findIndex(({ fits }) => fits(frame));
+        if (at < 0) this.heard.push(frame);
+        else this.waiting.splice(at, 1)[0].resolve(frame);
+    }
+
+    // The first frame of this type (and for which `when` holds) that was not asked for before, now or when it comes.
+    next(type, when = () => true) {
+        const fits = frame => frame.type === type && when(frame);
+        const at = this.heard.findIndex(fits);
+        if (at >= 0) return Promise.resolve(this.heard.splice(at, 1)[0]);
+        if (this.over) return Promise.reject(new Error(`${this.over} without ${type}`));
+        const heard = new Promise((resolve, reject) => { this.waiting.push({ fits, resolve, reject }); });
+        heard.catch(() => {});    // a story that failed meanwhile does not wait any more
+        return heard;
+    }
+
+    // What came and nobody asked for. PONG comes behind all that the server had sent before, so after it nothing is
+    // still on its way.
+    async rest(type) {
+        await this.session.request('PING');
+        return this.heard.filter(frame => frame.type === type);
+    }
+}
+
+// Sends a text as the session's next send; everything before it has been answered.
+export function say(session, to, text, fields = {}) {
+    session.clientSeq += 1;
+    return session.request('SEND',
+        { to, clientSeq: session.clientSeq, settled: session.clientSeq, body: textBody(text), ...fields });
+}
+
+// A user with an account. Devices are what login() gives; sessions are open and have ears.
+class Person {
+    constructor(stage, name) {
+        Object.assign(this, { stage, name });
+    }
+
+    login(deviceName) {
+        return login(this.stage.server.url, this.name, PASSWORD, deviceName);
+    }
+
+    // A session of a device, of a new one when none is given, that has heard SYNCED.
+    async session(credentials) {
+        const session = await this.sessionAtWelcome(credentials ?? await this.login());
+        await session.ears.next('SYNCED');
+        return session;
+    }
+
+    async sessionAtWelcome(credentials) {
+        const session = new Session(this.stage.server.url, credentials);
+        session.ears = new Ears(session);
+        this.stage.sessions.push(session);
+        await session.open();
+        session.clientSeq = session.welcome.clientSeqMax;
+        return session;
+    }
+}
+
+export class Stage {
+    constructor(server) {
+        Object.assign(this, { server, sessions: [], leavings: [] });
+    }
+
+    // A person whom no other story knows. The name is not yet anybody's; register() makes the account.
+    name(word) {
+        people += 1;
+        return `${word}.${people}`;
+    }
+
+    async person(word) {
+        const person = new Person(this, this.name(word));
+        await register(this.server.url, person.name, PASSWORD);
+        return person;
+    }
+
+    people(...words) {
+        return Promise.all(words.map(word => this.person(word)));
+    }
+
+    // `leave` is called when the story is over, however it ends.
+    onLeave(leave) { this.leavings.push(leave); }
+
+    async clear() {
+        for (const leave of this.leavings.splice(0)) await leave();
+        await Promise.all(this.sessions.splice(0).map(session => session.close()));
+    }
+}
