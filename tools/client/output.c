@@ -7,37 +7,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One code point; *len_out bytes of it. The text was checked to be UTF-8 or is shown as bytes gone wrong. */
-static uint32_t code_point(const uint8_t *at, size_t left, size_t *len_out)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t len = at[0] < 0x80 ? 1 : (at[0] >> 5) == 6 ? 2 : (at[0] >> 4) == 14 ? 3 : (at[0] >> 3) == 30 ? 4 : 0;
-    *len_out = 1;
-    if (len == 0 || len > left) return 0xfffd;
-    uint32_t c = len == 1 ? at[0] : at[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((at[i] & 0xc0) != 0x80) return 0xfffd;
-        c = c << 6 | (at[i] & 0x3f);
-    }
-    if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return 0xfffd;
-    *len_out = len;
-    return c;
-}
-
-static bool is_unsafe(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xfffd ||
-           (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||    /* turns the direction of text */
-           c == 0x2028 || c == 0x2029 || c == 0xfeff;
-}
+#include "tools/common/utf8.h"
 
 void print_text(FILE *to, struct bytes text, bool lines)
 {
     for (size_t i = 0, len; i < text.len; i += len) {
-        uint32_t c = code_point(text.at + i, text.len - i, &len);
+        uint32_t c = utf8_at(text, i, &len);
         if (c == '\n' && lines) fputs("\n    ", to);    /* indented: no line of a message looks like another message */
         else if (c == '\n' || c == '\t') fputc(' ', to);
-        else if (is_unsafe(c)) fputs("\xef\xbf\xbd", to);
+        else if (utf8_is_unsafe(c)) fputs("\xef\xbf\xbd", to);
         else fwrite(text.at + i, 1, len, to);
     }
 }
