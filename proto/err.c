@@ -60,7 +60,8 @@ int err_from_errno(int errno_value)
     switch (errno_value) {
     case 0:      return ERR_OK;
     case ENOSPC:
-    case EDQUOT: return ERR_NO_SPACE;
+    case EDQUOT:
+    case EFBIG:  return ERR_NO_SPACE;
     case ENOMEM: return ERR_NOMEM;
     case ENOENT: return ERR_NOT_FOUND;
     case EEXIST: return ERR_EXISTS;

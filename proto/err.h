@@ -71,8 +71,9 @@ const char *err_name(int err);
 const char *err_text(int err);
 /* Whether the same request may be repeated and may then succeed. */
 bool err_may_retry(int err);
-/* ERR_* for an errno value: ENOSPC and EDQUOT are ERR_NO_SPACE, ENOMEM ERR_NOMEM, ENOENT ERR_NOT_FOUND,
- * EEXIST ERR_EXISTS, EAGAIN ERR_AGAIN; all else ERR_IO. */
+/* ERR_* for an errno value: ENOSPC, EDQUOT and EFBIG are ERR_NO_SPACE (a quota, or a limit on the size of files, is as
+ * easily given room as a disk), ENOMEM ERR_NOMEM, ENOENT ERR_NOT_FOUND, EEXIST ERR_EXISTS, EAGAIN ERR_AGAIN; all else
+ * ERR_IO. */
 int err_from_errno(int errno_value);
 /* ERR_NOT_FOUND for "NOT_FOUND"; 0 for a name that is not in the list. */
 int err_from_name(const char *name);

@@ -247,6 +247,7 @@ static int start(struct program *p)
 {
     if (sodium_init() < 0) return complain("libsodium does not start", NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);                /* a file at its limit is told by the write, as a full disk is */
     umask(077);
     raise_descriptor_limit();
     struct say_options log = {

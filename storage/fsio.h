@@ -5,7 +5,7 @@
  * (tests/harness/disk.h). Nothing else in storage/ calls open(2), write(2) or friends.
  *
  * Paths are what the caller was given (the data folder) plus names of ours. Errors: 0 or ERR_*: ERR_NOT_FOUND,
- * ERR_EXISTS, ERR_NO_SPACE (also over quota), ERR_NOMEM, ERR_IO for the rest.
+ * ERR_EXISTS, ERR_NO_SPACE (also a quota or RLIMIT_FSIZE), ERR_NOMEM, ERR_IO for the rest.
  * Thread: every function may be called from any thread; a file is used by one thread at a time, except pread,
  * which is free. All calls may block: never on a shard's thread. */
 #ifndef PIPIT_STORAGE_FSIO_H

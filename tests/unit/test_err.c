@@ -87,6 +87,7 @@ static void errno_values_map_to_errors(void **state)
     assert_int_equal(err_from_errno(0), 0);
     assert_int_equal(err_from_errno(ENOSPC), ERR_NO_SPACE);
     assert_int_equal(err_from_errno(EDQUOT), ERR_NO_SPACE);
+    assert_int_equal(err_from_errno(EFBIG), ERR_NO_SPACE);
     assert_int_equal(err_from_errno(ENOMEM), ERR_NOMEM);
     assert_int_equal(err_from_errno(ENOENT), ERR_NOT_FOUND);
     assert_int_equal(err_from_errno(EEXIST), ERR_EXISTS);

@@ -80,14 +80,19 @@ sqlite3_stmt *home_stmt(struct home *home, enum home_sql which)
     return *stmt;
 }
 
+/* SQLite knows a full disk only as ENOSPC; a quota, or a limit on the size of files, is as easily given room. It does not
+ * keep the number when a commit fails, so it is taken from where the failed write left it: errno is 0 before each try. */
+static void note_space(struct home *home, int rc)
+{
+    home->no_space = (rc & 0xff) == SQLITE_IOERR && err_from_errno(errno) == ERR_NO_SPACE;
+}
+
 int home_row(struct home *home, sqlite3_stmt *stmt)
 {
     if (!stmt) return home_error(home) ? home_error(home) : ERR_NOMEM;
     errno = 0;
     int rc = sqlite3_step(stmt);
-    /* SQLite knows a full disk only as ENOSPC; a quota, or a limit on the size of files, is as easily given room. It does
-     * not keep the number when a commit fails, so it is taken from where the failed write left it. */
-    home->no_space = (rc & 0xff) == SQLITE_IOERR && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
+    note_space(home, rc);
     switch (rc) {
     case SQLITE_ROW: return 0;
     case SQLITE_DONE: return ERR_NOT_FOUND;
@@ -202,8 +207,10 @@ static int database_open(struct home *home, bool create)
     /* SQLite answers "busy" at once, whatever the timeout, when two processes change the journal mode together. So
      * the mode is set under the write lock's rules: try, and try again while another does the same. */
     int rc, tries = 0;
+    errno = 0;
     do rc = sqlite3_exec(home->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
     while (rc == SQLITE_BUSY && ++tries < 100 && sqlite3_sleep(10) >= 0);
+    note_space(home, rc);
     if (rc != SQLITE_OK ||
         sqlite3_exec(home->db, "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
                      NULL, NULL, NULL) != SQLITE_OK)
@@ -244,8 +251,8 @@ int home_open(const char *dir, bool create, struct home **home_out, char why[sta
     err = database_open(home, create);
     umask(before);
     if (err) {
-        snprintf(why, 256, "%.120s/client.db: %.100s", dir,
-                 home->db && err != ERR_NEWER ? sqlite3_errmsg(home->db) : err_text(err));
+        bool told = !home->db || err == ERR_NEWER || err == ERR_NO_SPACE;    /* better than by SQLite's words */
+        snprintf(why, 256, "%.120s/client.db: %.100s", dir, told ? err_text(err) : sqlite3_errmsg(home->db));
         home_close(home);
         return err;
     }

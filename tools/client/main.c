@@ -255,6 +255,7 @@ int main(int argc, char **argv)
     unsigned given = 0;
     set_locale();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);    /* a file at its limit is told by the write, as a full disk is */
     umask(077);
     if (sodium_init() < 0) return usage("libsodium does not start");
     int code = parse(argc, argv, &o, &given);
