@@ -137,17 +137,6 @@ static int flush_row(struct facts *facts, const struct fold_row *row)
     }
 }
 
-/* Whether the fold has both a repeat and the `settled` that lets it go. Inserted, it would only be trimmed again, and
- * under load that is nearly every message. */
-static bool repeat_is_settled(const struct fold *fold, const struct fold_row *row)
-{
-    struct fold_key key = row->key;
-    key.kind = FOLD_CURSOR;
-    key.client_seq = 0;
-    const struct fold_row *cursor = fold_find(fold, &key);
-    return cursor && row->key.client_seq < cursor->u.cursor.settled;
-}
-
 int facts_flush(struct facts *facts, const struct fold *fold)
 {
     const struct fold_row **rows;
@@ -157,10 +146,7 @@ int facts_flush(struct facts *facts, const struct fold *fold)
     if (err) return err;
     /* In the order of kinds: a conversation's rows are there before its members move, and cursors (with
      * `settled`) before repeats are trimmed. */
-    for (size_t i = 0; i < count && !err; i++) {
-        if (rows[i]->key.kind == FOLD_REPEAT && repeat_is_settled(fold, rows[i])) continue;
-        err = flush_row(facts, rows[i]);
-    }
+    for (size_t i = 0; i < count && !err; i++) err = flush_row(facts, rows[i]);
     for (size_t i = 0; i < count && !err; i++)
         if (rows[i]->key.kind == FOLD_CURSOR) err = trim_repeats(facts, &rows[i]->key);
     if (!err) err = flush_number(facts, fold);

@@ -1,8 +1,13 @@
 /* fold.c - what committed records mean for the rows.
  *
- * One hash table holds all rows, whatever their kind, by a key that names kind and identity. A row starts as
+ * One hash table holds the rows, whatever their kind, by a key that names kind and identity. A row starts as
  * zeros, which say nothing: every field is a maximum (or goes with one, as a time goes with the cursor it
  * moved), so a row is only ever raised, and raising it twice changes nothing.
+ *
+ * Repeat entries alone are not in the table. They hang on the cursor of their device, in the order of their client
+ * sequences, and go when that cursor's `settled` passes them: under load that happens to nearly all of them within
+ * the same fold. Were they kept until the flush, they alone would fill it, and it would be sorted and flushed many
+ * times a second for rows that nobody writes.
  *
  * fold_record() first makes sure of all rows it will need and only then raises them; when memory runs out it
  * takes away those it had made, and the fold is as before. */
@@ -24,10 +29,18 @@ static void fold_on_no_memory(struct fold_node *node);
 #define HASH_NONFATAL_OOM 1
 #define uthash_nonfatal_oom(node) fold_on_no_memory(node)
 #include <uthash.h>
+#include <utlist.h>
+
+/* A repeat entry. */
+struct fold_repeat {
+    struct fold_row row;
+    struct fold_repeat *prev, *next;     /* of the same device, by client sequence; `next` alone among the spare ones */
+};
 
 struct fold_node {
     struct fold_row row;          /* first: a row handed out is its node */
     struct fold_node *older;      /* made before this one */
+    struct fold_repeat *repeats;  /* FOLD_CURSOR: those of this device in this conversation, owned, none settled */
     bool hashed;                  /* false: the table had no memory for it */
     UT_hash_handle hh;
 };
@@ -38,7 +51,8 @@ struct fold {
     uint64_t hash_seed;
     struct fold_node *table;      /* uthash */
     struct fold_node *newest;     /* all nodes, owned; through `older` */
-    size_t count;
+    struct fold_repeat *spare;    /* for the next message, so that one settles and one is made without the allocator */
+    size_t count;                 /* rows, repeat entries included */
 };
 
 static void fold_on_no_memory(struct fold_node *node)
@@ -60,14 +74,22 @@ struct fold *fold_new(uint32_t log)
     return fold;
 }
 
+static void repeats_free(struct fold_repeat *list)
+{
+    struct fold_repeat *repeat, *next;
+    LL_FOREACH_SAFE(list, repeat, next) free(repeat);
+}
+
 void fold_free(struct fold *fold)
 {
     if (!fold) return;
     HASH_CLEAR(hh, fold->table);
     for (struct fold_node *node = fold->newest, *older; node; node = older) {
         older = node->older;
+        repeats_free(node->repeats);
         free(node);
     }
+    repeats_free(fold->spare);
     free(fold);
 }
 
@@ -100,12 +122,12 @@ static struct fold_key key_of(enum fold_kind kind, const struct conv_id *conv, c
     };
 }
 
-/* The row of `key`, made when missing. NULL: no memory. */
-static struct fold_row *fold_row(struct fold *fold, const struct fold_key *key)
+/* The row of `key`, which is none of a repeat entry; made when missing. NULL: no memory. */
+static struct fold_node *fold_node(struct fold *fold, const struct fold_key *key)
 {
     struct fold_node *node = NULL;
     HASH_FIND(hh, fold->table, key, sizeof *key, node);
-    if (node) return &node->row;
+    if (node) return node;
     node = calloc(1, sizeof *node);
     if (!node) return NULL;
     node->row.key = *key;
@@ -118,19 +140,54 @@ static struct fold_row *fold_row(struct fold *fold, const struct fold_key *key)
     node->older = fold->newest;
     fold->newest = node;
     fold->count++;
-    return &node->row;
+    return node;
 }
 
 /* Back to the `count` oldest rows. */
 static void fold_undo(struct fold *fold, size_t count)
 {
     while (fold->count > count) {
-        struct fold_node *node = fold->newest;
+        struct fold_node *node = fold->newest;       /* just made: no repeat entries yet */
         fold->newest = node->older;
         fold->count--;
         HASH_DEL(fold->table, node);
         free(node);
     }
+}
+
+/* -- repeat entries ----------------------------------------------------------------------------------------- */
+
+static struct fold_repeat *repeat_take(struct fold *fold)
+{
+    struct fold_repeat *repeat = fold->spare;
+    if (repeat) LL_DELETE(fold->spare, repeat);
+    return repeat ? repeat : malloc(sizeof *repeat);
+}
+
+/* All below `settled` are gone, and none below it comes. */
+static void repeats_settle(struct fold *fold, struct fold_node *cursor)
+{
+    while (cursor->repeats && cursor->repeats->row.key.client_seq < cursor->row.u.cursor.settled) {
+        struct fold_repeat *repeat = cursor->repeats;
+        DL_DELETE(cursor->repeats, repeat);
+        LL_PREPEND(fold->spare, repeat);
+        fold->count--;
+    }
+}
+
+/* `repeat`, which becomes the fold's, unless the cursor has settled it or has it. Searched from the end: a device raises
+ * its numbers, and has at most as many unsettled as a conversation accepts. */
+static void repeats_add(struct fold *fold, struct fold_node *cursor, struct fold_repeat *repeat)
+{
+    uint64_t client_seq = repeat->row.key.client_seq;
+    struct fold_repeat *first = cursor->repeats, *at = first ? first->prev : NULL;
+    while (at && at->row.key.client_seq > client_seq) at = at == first ? NULL : at->prev;
+    if (client_seq < cursor->row.u.cursor.settled || (at && at->row.key.client_seq == client_seq)) {
+        LL_PREPEND(fold->spare, repeat);
+        return;
+    }
+    DL_APPEND_ELEM(cursor->repeats, at, repeat);
+    fold->count++;
 }
 
 /* -- raising ---------------------------------------------------------------------------------------------- */
@@ -165,9 +222,9 @@ static const struct device_id no_device;
 static int fold_head(struct fold *fold, const struct record *record)
 {
     struct fold_key key = key_of(FOLD_CONV, &record->partition, NULL, no_device, 0);
-    struct fold_row *conv = fold_row(fold, &key);
+    struct fold_node *conv = fold_node(fold, &key);
     if (!conv) return ERR_NOMEM;
-    conv_raise_head(conv, record);
+    conv_raise_head(&conv->row, record);
     return 0;
 }
 
@@ -178,57 +235,65 @@ static int fold_message(struct fold *fold, const struct record *record, const st
         key_of(FOLD_CONV, at, NULL, no_device, 0),
         key_of(FOLD_MEMBER, at, &entry->sender, no_device, 0),
         key_of(FOLD_CURSOR, at, &entry->sender, entry->device, 0),
-        key_of(FOLD_REPEAT, at, &entry->sender, entry->device, entry->client_seq),
         key_of(FOLD_DEVICE, NULL, &entry->sender, entry->device, 0),
     };
-    enum { CONV, MEMBER, CURSOR, REPEAT, DEVICE, COUNT };
-    struct fold_row *row[COUNT];
+    enum { CONV, MEMBER, CURSOR, DEVICE, COUNT };
+    struct fold_node *node[COUNT];
     for (int i = 0; i < COUNT; i++) {
-        row[i] = fold_row(fold, &keys[i]);
-        if (!row[i]) return ERR_NOMEM;
+        node[i] = fold_node(fold, &keys[i]);
+        if (!node[i]) return ERR_NOMEM;
     }
+    struct fold_repeat *repeat = repeat_take(fold);
+    if (!repeat) return ERR_NOMEM;
+    memset(&repeat->row, 0, sizeof repeat->row);
+    repeat->row.key = key_of(FOLD_REPEAT, at, &entry->sender, entry->device, entry->client_seq);
+    repeat->row.u.repeat.seq = record->seq;
+    repeat->row.u.repeat.id = record->id;
 
-    conv_raise_head(row[CONV], record);
+    struct fold_row *conv = &node[CONV]->row, *member = &node[MEMBER]->row, *cursor = &node[CURSOR]->row;
+    struct fold_row *device = &node[DEVICE]->row;
+    conv_raise_head(conv, record);
     if (entry->member_count == 2) {
-        row[CONV]->u.conv.is_new = true;
-        memcpy(row[CONV]->u.conv.members, entry->members, sizeof entry->members);
-        row[CONV]->u.conv.created_ms = msg_id_ms(&record->id);
+        conv->u.conv.is_new = true;
+        memcpy(conv->u.conv.members, entry->members, sizeof entry->members);
+        conv->u.conv.created_ms = msg_id_ms(&record->id);
     }
-    row[MEMBER]->u.member.sent = max_u64(row[MEMBER]->u.member.sent, record->seq);
-    row[CURSOR]->u.cursor.settled = max_u64(row[CURSOR]->u.cursor.settled, entry->settled);
+    member->u.member.sent = max_u64(member->u.member.sent, record->seq);
+    cursor->u.cursor.settled = max_u64(cursor->u.cursor.settled, entry->settled);
     if (record->flags & FOLD_SENDER_CAUGHT_UP) {
         /* The device had all before its own message, and that one it has by itself. */
-        row[CURSOR]->u.cursor.delivered = max_u64(row[CURSOR]->u.cursor.delivered, record->seq);
-        member_raise_delivered(row[MEMBER], record->seq, msg_id_ms(&record->id));
+        cursor->u.cursor.delivered = max_u64(cursor->u.cursor.delivered, record->seq);
+        member_raise_delivered(member, record->seq, msg_id_ms(&record->id));
     }
-    row[REPEAT]->u.repeat.seq = record->seq;
-    row[REPEAT]->u.repeat.id = record->id;
-    row[DEVICE]->u.device.client_seq_max = max_u64(row[DEVICE]->u.device.client_seq_max, entry->client_seq);
+    repeats_settle(fold, node[CURSOR]);
+    repeats_add(fold, node[CURSOR], repeat);
+    device->u.device.client_seq_max = max_u64(device->u.device.client_seq_max, entry->client_seq);
     return 0;
 }
 
 static int fold_marks(struct fold *fold, const struct record *record, const struct entry *entry)
 {
     struct fold_key conv_key = key_of(FOLD_CONV, &record->partition, NULL, no_device, 0);
-    struct fold_row *conv = fold_row(fold, &conv_key);
-    struct fold_row *members[MARKS_PER_RECORD_MAX], *cursors[MARKS_PER_RECORD_MAX];
+    struct fold_node *conv = fold_node(fold, &conv_key);
+    struct fold_node *members[MARKS_PER_RECORD_MAX], *cursors[MARKS_PER_RECORD_MAX];
     if (!conv) return ERR_NOMEM;
     for (uint32_t i = 0; i < entry->mark_count; i++) {
         const struct mark *mark = &entry->marks[i];
         struct fold_key member_key = key_of(FOLD_MEMBER, &record->partition, &mark->user, no_device, 0);
         struct fold_key cursor_key = key_of(FOLD_CURSOR, &record->partition, &mark->user, mark->device, 0);
-        members[i] = fold_row(fold, &member_key);
-        cursors[i] = fold_row(fold, &cursor_key);
+        members[i] = fold_node(fold, &member_key);
+        cursors[i] = fold_node(fold, &cursor_key);
         if (!members[i] || !cursors[i]) return ERR_NOMEM;
     }
 
     for (uint32_t i = 0; i < entry->mark_count; i++) {
         const struct mark *mark = &entry->marks[i];
         uint64_t delivered = max_u64(mark->delivered, mark->read);    /* what was read had arrived */
-        cursors[i]->u.cursor.delivered = max_u64(cursors[i]->u.cursor.delivered, delivered);
-        member_raise_delivered(members[i], delivered, mark->time_ms);
-        member_raise_read(members[i], mark->read, mark->time_ms);
-        conv->u.conv.marked_ms = max_u64(conv->u.conv.marked_ms, mark->time_ms);
+        struct fold_row *cursor = &cursors[i]->row;
+        cursor->u.cursor.delivered = max_u64(cursor->u.cursor.delivered, delivered);
+        member_raise_delivered(&members[i]->row, delivered, mark->time_ms);
+        member_raise_read(&members[i]->row, mark->read, mark->time_ms);
+        conv->row.u.conv.marked_ms = max_u64(conv->row.u.conv.marked_ms, mark->time_ms);
     }
     return 0;
 }
@@ -283,16 +348,13 @@ int fold_sorted(const struct fold *fold, const struct fold_row ***rows_out, size
     const struct fold_row **rows = malloc((fold->count + 1) * sizeof *rows);
     if (!rows) return ERR_NOMEM;
     size_t count = 0;
-    for (const struct fold_node *node = fold->newest; node; node = node->older) rows[count++] = &node->row;
+    for (const struct fold_node *node = fold->newest; node; node = node->older) {
+        const struct fold_repeat *repeat;
+        rows[count++] = &node->row;
+        DL_FOREACH(node->repeats, repeat) rows[count++] = &repeat->row;
+    }
     qsort(rows, count, sizeof *rows, fold_compare);
     *rows_out = rows;
     *count_out = count;
     return 0;
-}
-
-const struct fold_row *fold_find(const struct fold *fold, const struct fold_key *key)
-{
-    struct fold_node *node = NULL;
-    HASH_FIND(hh, fold->table, key, sizeof *key, node);
-    return node ? &node->row : NULL;
 }

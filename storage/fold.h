@@ -3,7 +3,8 @@
  * A fold gathers, in memory, what a run of committed records of one log changes: heads, memberships, cursors,
  * repeat entries, the highest client sequence of each device. Everything in it is a maximum or keyed by its
  * own identity, so applying a record twice changes nothing, and replay after a crash ends in the same rows as
- * the live flush. facts_flush() writes it in one transaction with the record number it covers.
+ * the live flush. facts_flush() writes it in one transaction with the record number it covers. A repeat entry that its
+ * own device has settled within the fold is no longer in it.
  *
  * The same fold_record() serves the live path (a shard, after log_done) and the start (logs_open's replay).
  * Thread: whoever owns the fold; it is handed whole to the facts thread for the flush. */
@@ -68,7 +69,5 @@ struct fold_row {
 /* All of them in the order of their keys: kinds one after the other, and within a kind as the table is sorted,
  * which spares the disk. `rows_out` (to be freed) points into the fold. 0 or ERR_NOMEM. */
 int fold_sorted(const struct fold *fold, const struct fold_row ***rows_out, size_t *count_out);
-/* The row of this key; NULL: the fold has none. */
-const struct fold_row *fold_find(const struct fold *fold, const struct fold_key *key);
 
 #endif

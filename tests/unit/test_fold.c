@@ -79,9 +79,13 @@ static const struct fold_row *find(struct fold *fold, enum fold_kind kind, const
 {
     bool of_conv = kind != FOLD_DEVICE;
     struct fold_key key = key_of(kind, of_conv ? &conv : NULL, user, device, client_seq);
+    if (kind == FOLD_REPEAT) key.kind = FOLD_CURSOR, key.client_seq = 0;
     struct fold_node *node;
     HASH_FIND(hh, fold->table, &key, sizeof key, node);
-    return node ? &node->row : NULL;
+    if (!node || kind != FOLD_REPEAT) return node ? &node->row : NULL;
+    struct fold_repeat *repeat;
+    DL_SEARCH_SCALAR(node->repeats, repeat, row.key.client_seq, client_seq);
+    return repeat ? &repeat->row : NULL;
 }
 
 static void assert_same(struct fold *a, struct fold *b)
@@ -124,6 +128,38 @@ static void a_message_moves_head_sender_repeat_and_device(void **state)
     assert_memory_equal(&row->u.repeat.id, &r.id, sizeof r.id);
     row = find(fold, FOLD_DEVICE, &alice, phone, 0);
     assert_int_equal(row->u.device.client_seq_max, 17);
+    fold_free(fold);
+}
+
+static void a_message_of(struct fold *fold, uint64_t client_seq, uint64_t settled)
+{
+    struct record r = message(fold_number(fold) + 1, fold_number(fold) + 1);
+    struct entry e = sent_by(&alice, phone, client_seq);
+    e.settled = settled;
+    assert_int_equal(fold_record(fold, &r, &e), 0);
+}
+
+static void settled_repeats_leave_and_the_others_stay_in_order(void **state)
+{
+    (void)state;
+    struct fold *fold = fold_new(0);
+    const uint64_t sent[] = { 20, 25, 10, 30, 22, 1 }, left[] = { 20, 22, 25, 30 };
+    for (int i = 0; i < 6; i++) a_message_of(fold, sent[i], 1);
+    assert_int_equal(fold_rows(fold), 4 + 6);
+    a_message_of(fold, 31, 20);
+    a_message_of(fold, 19, 2);           /* replayed: settled since */
+    a_message_of(fold, 22, 2);           /* and this one is there */
+    assert_int_equal(fold_rows(fold), 4 + 5);
+    const struct fold_row **rows;
+    size_t count, at = 0;
+    assert_int_equal(fold_sorted(fold, &rows, &count), 0);
+    assert_int_equal(count, 4 + 5);
+    while (rows[at]->key.kind != FOLD_REPEAT) at++;
+    for (int i = 0; i < 4; i++) assert_int_equal(rows[at + i]->key.client_seq, left[i]);
+    assert_int_equal(rows[at + 1]->u.repeat.seq, 5);     /* of the first that had the number */
+    free(rows);
+    for (uint64_t client_seq = 32; client_seq < 1000; client_seq++) a_message_of(fold, client_seq, client_seq);
+    assert_int_equal(fold_rows(fold), 4 + 1);
     fold_free(fold);
 }
 
@@ -353,6 +389,7 @@ int main(void)
     print_message("PIPIT_SEED=%llu\n", (unsigned long long)random_state);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_moves_head_sender_repeat_and_device),
+        cmocka_unit_test(settled_repeats_leave_and_the_others_stay_in_order),
         cmocka_unit_test(a_sender_that_had_all_has_its_own_message_too),
         cmocka_unit_test(the_first_record_names_the_members),
         cmocka_unit_test(marks_move_cursors_and_their_times_and_no_head),
