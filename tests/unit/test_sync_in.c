@@ -184,6 +184,8 @@ static void a_page_that_was_looked_at_is_not_acknowledged(void **state)
     end(f);
     assert_int_equal(the_only(f, MSG_DELIVERED)->u.cursor.seq, 5);
     assert_int_equal(fresh_count(f), 5);
+    assert_int_equal(told(f, SYNC_MESSAGE), 1);    /* the others were new before: that they count now is told by this */
+    assert_int_equal(told(f, SYNC_MOVED), 1);
     buf_fini(&request);
     buf_fini(&answer);
 }
@@ -316,6 +318,31 @@ static void a_read_on_another_device_counts_here(void **state)
     assert_int_equal(f->sent_count, 0);
 }
 
+static void each_conversation_that_changed_is_told_of_once_and_last(void **state)
+{
+    struct fixture *f = *state;
+    welcome(f);
+    begin(f);
+    bob_says(f, 1);
+    bob_says(f, 2);
+    forget(f);
+    end(f);
+    assert_int_equal(told(f, SYNC_MOVED), 1);
+    assert_int_equal(f->events[f->event_count - 1].kind, SYNC_MOVED);
+    assert_true(conv_id_equal(&f->events[f->event_count - 1].conv, &f->conv));
+    forget(f);
+    begin(f);
+    receipt(f, &alice, 2, 1);
+    end(f);
+    assert_int_equal(told(f, SYNC_MOVED), 1);
+    forget(f);
+    begin(f);
+    receipt(f, &alice, 2, 1);    /* again: nothing moved */
+    receipt(f, &bob, 2, 2);
+    end(f);
+    assert_int_equal(told(f, SYNC_MOVED), 0);
+}
+
 static void a_receipt_is_told_when_something_moved(void **state)
 {
     struct fixture *f = *state;
@@ -420,6 +447,7 @@ int main(void)
         CLAIM(reading_never_passes_what_is_stored),
         CLAIM(ones_own_cursors_that_the_server_lost_are_said_again),
         CLAIM(a_read_on_another_device_counts_here),
+        CLAIM(each_conversation_that_changed_is_told_of_once_and_last),
         CLAIM(a_receipt_is_told_when_something_moved),
         CLAIM(a_restored_server_gets_everything_as_new_and_shows_nothing_twice),
         CLAIM(a_ping_is_known_by_its_pong),

@@ -142,6 +142,9 @@ static int fill(struct sync *s, const struct conv_row *row, uint64_t until)
 static int conclude(struct sync *s, const struct touched *t)
 {
     struct conv_row row;
+    struct sync_event *told = sync_tell(s, SYNC_MOVED);
+    if (!told) return ERR_NOMEM;
+    told->conv = t->conv;
     int err = home_conv_get(s->home, &t->conv, &row);
     if (err || !row.has_stored) return err == ERR_NOT_FOUND ? 0 : err;
     err = extend(s, &row);

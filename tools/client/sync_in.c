@@ -188,7 +188,10 @@ static int on_own_receipt(struct sync *s, const struct msg_receipt *r)
     int err = home_conv_get(s->home, &r->conv, &row);
     if (err) return err == ERR_NOT_FOUND ? 0 : err;
     if (r->read > row.read_told) row.read_told = r->read;
-    if (r->read > row.read) row.read = r->read;    /* another device of ours has read further */
+    if (r->read > row.read) {    /* another device of ours has read further */
+        row.read = r->read;
+        if (!sync_touch(s, &r->conv)) return ERR_NOMEM;
+    }
     err = home_conv_put(s->home, &row);
     /* Lower than what was said: it was lost on the way, or with the server. */
     if (!err && r->read < row.read) err = sync_cursor(s, &r->conv, row.read, MSG_READ);
