@@ -331,6 +331,29 @@ static void a_long_search_goes_on_where_the_last_slice_ended(void **state)
     assert_int_equal(seen.seqs[2], 7);
 }
 
+/* The part of `in` that is found. */
+static void expect_hit(const char *text, const char *in, const char *wanted)
+{
+    size_t at = 0, len = 0;
+    assert_true(home_search_hit(text, bytes_of_str(in), &at, &len));
+    assert_true(at + len <= strlen(in));
+    assert_true(bytes_equal(bytes_of(in + at, len), bytes_of_str(wanted)));
+}
+
+static void what_is_found_is_told_in_the_bytes_of_the_text(void **state)
+{
+    size_t at, len;
+    (void)state;
+    expect_hit("hills", "Over the HILLS and far", "HILLS");
+    expect_hit("cafe", "im Caf\xc3\xa9.", "Caf\xc3\xa9");                     /* Café */
+    expect_hit("CAF\xc3\x89", "im Cafe\xcc\x81.", "Cafe\xcc\x81");             /* the accent by itself */
+    expect_hit("s", "Ma\xc3\x9f", "\xc3\x9f");                                /* ß stands for ss */
+    expect_hit("\xe5\xa4\xa9", "\xe4\xbb\x8a\xe5\xa4\xa9", "\xe5\xa4\xa9");    /* 天 of 今天 */
+    assert_false(home_search_hit("hills", bytes_of_str("hill"), &at, &len));
+    assert_false(home_search_hit("", bytes_of_str("hill"), &at, &len));
+    assert_false(home_search_hit("x", BYTES_NONE, &at, &len));
+}
+
 /* ---- drafts ---- */
 
 static void a_draft_is_kept_for_each_user_until_it_is_empty(void **state)
@@ -402,6 +425,7 @@ int main(void)
         CLAIM(a_deleted_conversation_begins_anew_with_what_comes),
         CLAIM(pages_go_both_ways_and_leave_no_place_out),
         CLAIM(search_minds_neither_case_nor_accents),
+        CLAIM(what_is_found_is_told_in_the_bytes_of_the_text),
         CLAIM(a_long_search_goes_on_where_the_last_slice_ended),
         CLAIM(a_draft_is_kept_for_each_user_until_it_is_empty),
         CLAIM(a_disk_that_takes_no_more_is_told_as_full_and_goes_on_with_room),

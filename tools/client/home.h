@@ -155,6 +155,8 @@ int home_message_each_newer(struct home *home, const struct conv_id *conv, const
  * *more_out says whether there is one. `conv` NULL: in all conversations. When `fn` stops it, *before is not moved. */
 int home_search(struct home *home, const char *text, const struct conv_id *conv, struct msg_id *before,
                 message_fn *fn, void *arg, bool *more_out);
+/* Where such a search finds `text` in a message's text: the first place, as bytes of `in`. False: nowhere, or no memory. */
+bool home_search_hit(const char *text, struct bytes in, size_t *at_out, size_t *len_out);
 /* What was typed to a user and not sent. An empty one is removed; get gives an empty one when there is none. */
 int home_draft_put(struct home *home, const struct user_id *to, struct bytes text);
 int home_draft_get(struct home *home, const struct user_id *to, struct buf *text);

@@ -145,13 +145,15 @@ int home_message_each_newer(struct home *home, const struct conv_id *conv, const
 
 /* ---- search ---- */
 
-/* Text as it is compared: no case, no accents, no difference of form. NULL: out of memory. The caller frees it. */
+/* Text as it is compared: no case, no accents, no difference of form. */
+static const utf8proc_option_t fold_how = UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK |
+                                          UTF8PROC_IGNORE | UTF8PROC_STABLE;
+
+/* NULL: out of memory. The caller frees it. */
 static char *fold(struct bytes text)
 {
     utf8proc_uint8_t *out = NULL;
-    const utf8proc_option_t how = UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK |
-                                  UTF8PROC_IGNORE | UTF8PROC_STABLE;
-    if (utf8proc_map(text.at, (utf8proc_ssize_t)text.len, &out, how) >= 0) return (char *)out;
+    if (utf8proc_map(text.at, (utf8proc_ssize_t)text.len, &out, fold_how) >= 0) return (char *)out;
     return strndup(text.at ? (const char *)text.at : "", text.len);    /* not UTF-8: as it is */
 }
 
@@ -215,6 +217,50 @@ int home_search(struct home *home, const char *text, const struct conv_id *conv,
     *more_out = !err && s.looked == SEARCH_SLICE_ROWS;
     if (!err && s.looked) *before = s.last;
     return err;
+}
+
+/* Folded one code point after the other: for each byte of `folded` four of `origins` say where in the text it comes from. That
+ * is what fold() makes of the whole, since all that could change places there, marks, is left out. */
+static void fold_with_origins(struct bytes in, struct buf *folded, struct buf *origins)
+{
+    utf8proc_int32_t c, parts[32];
+    utf8proc_uint8_t bytes[4];
+    int boundary = 0;
+    for (size_t i = 0, len; i < in.len; i += len) {
+        utf8proc_ssize_t n = utf8proc_iterate(in.at + i, (utf8proc_ssize_t)(in.len - i), &c);
+        len = n > 0 ? (size_t)n : 1;
+        if (n <= 0) continue;
+        utf8proc_ssize_t count = utf8proc_decompose_char(c, parts, 32, fold_how, &boundary);
+        for (utf8proc_ssize_t k = 0; k < count && k < 32; k++) {
+            utf8proc_ssize_t size = utf8proc_encode_char(parts[k], bytes);
+            buf_put(folded, bytes, (size_t)size);
+            for (utf8proc_ssize_t b = 0; b < size; b++) buf_put_u32(origins, (uint32_t)i);
+        }
+    }
+    buf_put_u8(folded, 0);
+    buf_put_u32(origins, (uint32_t)in.len);
+}
+
+bool home_search_hit(const char *text, struct bytes in, size_t *at_out, size_t *len_out)
+{
+    struct buf folded, origins;
+    char *wanted = fold(bytes_of_str(text));
+    const char *hit = NULL;
+    buf_init(&folded, SIZE_MAX / 8);
+    buf_init(&origins, SIZE_MAX / 2);
+    fold_with_origins(in, &folded, &origins);
+    if (wanted && wanted[0] && !folded.err && !origins.err) hit = strstr((const char *)folded.at, wanted);
+    if (hit) {
+        const uint8_t *first = origins.at + 4 * (size_t)(hit - (const char *)folded.at);
+        const uint8_t *end = first + 4 * strlen(wanted);
+        while (get_u32(end) == get_u32(end - 4)) end += 4;    /* a letter that stands for two is hit as a whole */
+        *at_out = get_u32(first);
+        *len_out = get_u32(end) - get_u32(first);
+    }
+    free(wanted);
+    buf_fini(&folded);
+    buf_fini(&origins);
+    return hit != NULL;
 }
 
 /* ---- drafts ---- */
