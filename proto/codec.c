@@ -184,9 +184,11 @@ static void take_cursor(struct fields *f, struct msg_cursor *m)
 static void take_history(struct fields *f, struct msg_history *m)
 {
     take_where(f, &m->to);
-    m->before = TAKE_NUMBER_OR_NIL(f, "before");
-    m->after = TAKE_NUMBER_OR_NIL(f, "after");
-    if (m->before != 0 && m->after != 0) refuse(f, ERR_RANGE, "before and after are both set");
+    m->has_before = !take_nil(f);
+    if (m->has_before) m->before = TAKE_NUMBER(f, "before");
+    m->has_after = !take_nil(f);
+    if (m->has_after) m->after = TAKE_NUMBER(f, "after");
+    if (m->has_before && m->has_after) refuse(f, ERR_RANGE, "before and after are both set");
     m->limit = TAKE_NUMBER(f, "limit");
     if (m->limit < 1 || m->limit > PAGE_RECORDS_MAX) refuse(f, ERR_RANGE, "limit is not 1 to 100");
 }

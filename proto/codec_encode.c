@@ -156,12 +156,14 @@ static void put_cursor(msgpack_packer *p, const struct msg *msg)
 static void put_history(msgpack_packer *p, const struct msg *msg)
 {
     const struct msg_history *m = &msg->u.history;
-    assert(m->before == 0 || m->after == 0);
+    assert(!m->has_before || !m->has_after);
     assert(m->limit >= 1 && m->limit <= PAGE_RECORDS_MAX);
     put_head(p, msg, 4);
     put_where(p, &m->to);
-    put_number_or_nil(p, m->before);
-    put_number_or_nil(p, m->after);
+    if (m->has_before) put_number(p, m->before);
+    else msgpack_pack_nil(p);
+    if (m->has_after) put_number(p, m->after);
+    else msgpack_pack_nil(p);
     put_number(p, m->limit);
 }
 

@@ -111,8 +111,10 @@ struct msg_cursor {           /* DELIVERED, READ: answered only by ERROR; ref ma
 };
 struct msg_history {
     struct where to;
-    uint64_t before;          /* records below this sequence, newest first picked; nil (0): from the head */
-    uint64_t after;           /* with before nil: records above it, oldest first picked; nil (0) */
+    bool has_before;          /* else nil, and so for after; neither: the newest records */
+    bool has_after;           /* never both */
+    uint64_t before;          /* records below this sequence, newest first picked */
+    uint64_t after;           /* records above it, oldest first picked; 0: from the first */
     uint64_t limit;           /* 1..PAGE_RECORDS_MAX */
 };
 /* A record as devices see it. In MESSAGE these fields follow [type, nil; in PAGE each is an array. */

@@ -54,7 +54,11 @@ struct ask {
             struct head_row **rows;               /* those whose home is asked */
             uint64_t flushed;                     /* record number of the home's log in the snapshot */
         } heads;
-        struct { uint64_t before, after, limit; struct frame *frame; } history;
+        struct {
+            bool has_before, has_after;           /* as in msg_history */
+            uint64_t before, after, limit;
+            struct frame *frame;                  /* answer */
+        } history;
         struct { uint64_t seq; struct frame *frame; } info;
     } u;
     uint32_t body_len;

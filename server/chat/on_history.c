@@ -19,6 +19,8 @@ void on_history(struct session *s, const struct msg *msg)
     const struct msg_history *m = &msg->u.history;
     struct ask *ask = ask_new(ASK_HISTORY, BYTES_NONE);
     if (ask) {
+        ask->u.history.has_before = m->has_before;
+        ask->u.history.has_after = m->has_after;
         ask->u.history.before = m->before;
         ask->u.history.after = m->after;
         ask->u.history.limit = m->limit;

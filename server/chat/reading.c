@@ -374,11 +374,13 @@ static void start_history(struct chat *chat, struct reading *r, const struct con
     const struct ask *ask = r->ask;
     uint64_t from, to;
     size_t max = ask->u.history.limit < PAGE_RECORDS_MAX ? ask->u.history.limit : PAGE_RECORDS_MAX;
-    bool newest = ask->u.history.before > 0 || ask->u.history.after == 0;
+    bool newest = !ask->u.history.has_after;
     conv_span(r->conv, m, &from, &to);
     uint64_t first = from, last = to;
-    if (ask->u.history.before > 0 && ask->u.history.before <= to) to = ask->u.history.before - 1;
-    if (!newest && ask->u.history.after + 1 > from) from = ask->u.history.after + 1;
+    if (ask->u.history.has_before && ask->u.history.before <= to) {
+        to = ask->u.history.before > 0 ? ask->u.history.before - 1 : 0;    /* nothing lies below 0, nor below 1 */
+    }
+    if (ask->u.history.has_after && ask->u.history.after + 1 > from) from = ask->u.history.after + 1;
     if (from <= to) {
         r->place_count = log_find(chat->log, &r->conv->id, FIND_RECORDS, from, to, newest, max, r->places);
     }

@@ -3,11 +3,15 @@
 
 #include "tests/flow/flow.h"
 
+#define NIL UINT64_MAX
+
 static const struct msg *ask_history(struct talker *t, const char *with, uint64_t before, uint64_t after, uint64_t limit)
 {
     struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
     m.u.history.to.is_user = true;
     m.u.history.to.user = rig_user(with);
+    m.u.history.has_before = before != NIL;
+    m.u.history.has_after = after != NIL;
     m.u.history.before = before;
     m.u.history.after = after;
     m.u.history.limit = limit;
@@ -38,16 +42,20 @@ static void pages_go_back_from_the_head_and_forward_from_a_sequence(void **state
     rig_up(rig);
     struct talker *a = rig_talk(rig, "alice", 0);
     for (uint64_t i = 1; i <= 30; i++) send_text(a, "bob", i, "x");
-    assert_page(ask_history(a, "bob", 0, 0, 10), 21, 30, true);
-    assert_page(ask_history(a, "bob", 21, 0, 10), 11, 20, true);
-    assert_page(ask_history(a, "bob", 11, 0, 10), 1, 10, false);
-    assert_page(ask_history(a, "bob", 1, 0, 10), 1, 0, false);
-    assert_page(ask_history(a, "bob", 1000, 0, 10), 21, 30, true);
-    assert_page(ask_history(a, "bob", 0, 25, 10), 26, 30, false);
-    assert_page(ask_history(a, "bob", 0, 3, 10), 4, 13, true);
-    assert_page(ask_history(a, "bob", 0, 30, 10), 1, 0, false);
-    assert_page(ask_history(a, "bob", 0, 0, PAGE_RECORDS_MAX), 1, 30, false);
-    assert_error(ask_history(a, "alice", 0, 0, 10), ERR_NOT_FOUND);    /* no notes to oneself yet */
+    assert_page(ask_history(a, "bob", NIL, NIL, 10), 21, 30, true);
+    assert_page(ask_history(a, "bob", 21, NIL, 10), 11, 20, true);
+    assert_page(ask_history(a, "bob", 11, NIL, 10), 1, 10, false);
+    assert_page(ask_history(a, "bob", 1, NIL, 10), 1, 0, false);
+    assert_page(ask_history(a, "bob", 1000, NIL, 10), 21, 30, true);
+    assert_page(ask_history(a, "bob", NIL, 25, 10), 26, 30, false);
+    assert_page(ask_history(a, "bob", NIL, 3, 10), 4, 13, true);
+    assert_page(ask_history(a, "bob", NIL, 30, 10), 1, 0, false);
+    assert_page(ask_history(a, "bob", NIL, NIL, PAGE_RECORDS_MAX), 1, 30, false);
+    assert_page(ask_history(a, "bob", NIL, 0, 10), 1, 10, true);        /* above 0 is everything, the first ones first */
+    assert_page(ask_history(a, "bob", NIL, 0, PAGE_RECORDS_MAX), 1, 30, false);
+    assert_page(ask_history(a, "bob", NIL, 1000, 10), 1, 0, false);
+    assert_page(ask_history(a, "bob", 0, NIL, 10), 1, 0, false);        /* below 0 is nothing */
+    assert_error(ask_history(a, "alice", NIL, NIL, 10), ERR_NOT_FOUND);    /* no notes to oneself yet */
     talker_close(a);
     rig_free(rig);
 }
@@ -63,10 +71,10 @@ static void a_page_of_large_messages_ends_before_the_frame_is_full(void **state)
     memset(text, 'x', TEXT_BYTES_MAX);
     struct talker *a = rig_talk(rig, "alice", 0);
     for (uint64_t i = 1; i <= 40; i++) send_text(a, "bob", i, text);
-    uint64_t before = 0, seen = 0;
+    uint64_t before = NIL, seen = 0;
     bool more = true;
     while (more) {
-        const struct msg *m = ask_history(a, "bob", before, 0, PAGE_RECORDS_MAX);
+        const struct msg *m = ask_history(a, "bob", before, NIL, PAGE_RECORDS_MAX);
         struct msg_message record;
         assert_int_equal(m->type, MSG_PAGE);
         struct bytes rest = m->u.page.records;
@@ -128,7 +136,7 @@ static void the_first_device_gets_what_waited_and_a_later_one_what_comes_after_i
         assert_int_equal(m->type, MSG_MESSAGE);
         assert_int_equal(m->u.message.seq, i);
     }
-    assert_page(ask_history(second, "alice", 0, 0, 100), 1, 13, false);
+    assert_page(ask_history(second, "alice", NIL, NIL, 100), 1, 13, false);
     talker_close(a);
     talker_close(second);
     rig_free(rig);

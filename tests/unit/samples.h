@@ -111,14 +111,14 @@ static struct msg make_read(void)
 static struct msg make_history(void)
 {
     struct msg m = msg_of(MSG_HISTORY, 3);
-    m.u.history = (struct msg_history){ .to = to_conv(), .before = 500, .limit = 100 };
+    m.u.history = (struct msg_history){ .to = to_conv(), .has_before = true, .before = 500, .limit = 100 };
     return m;
 }
 
 static struct msg make_history_after(void)
 {
     struct msg m = msg_of(MSG_HISTORY, 3);
-    m.u.history = (struct msg_history){ .to = to_user("bob"), .after = 500, .limit = 1 };
+    m.u.history = (struct msg_history){ .to = to_user("bob"), .has_after = true, .after = 500, .limit = 1 };
     return m;
 }
 

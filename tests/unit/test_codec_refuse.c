@@ -145,6 +145,7 @@ static void values_outside_their_range_are_refused(void **state)
     assert_refused(make_history, "limit", IN("\x00"), ERR_RANGE, "limit is not 1 to 100");
     assert_refused(make_history, "limit", IN("\x65"), ERR_RANGE, "limit is not 1 to 100");
     assert_refused(make_history, "after", IN("\x01"), ERR_RANGE, "before and after are both set");
+    assert_refused(make_history, "after", IN("\x00"), ERR_RANGE, "before and after are both set");
     assert_refused(make_hello, "device", IN("\x00"), ERR_RANGE, "device is 0");
     assert_refused(make_message, "device", IN("\x00"), ERR_RANGE, "device is 0");
     assert_refused(make_devices_revoke, "device", IN("\x00"), ERR_RANGE, "device is 0");
@@ -167,7 +168,11 @@ static void values_at_the_edge_of_their_range_are_taken(void **state)
     assert_int_equal(decode_with(history, "limit", IN("\x01"), &m, &why), 0);
     assert_int_equal(decode_with(history, "limit", IN("\x64"), &m, &why), 0);
     assert_int_equal(decode_with(history, "before", IN("\xC0"), &m, &why), 0);
-    assert_int_equal(m.u.history.before, 0);
+    assert_false(m.u.history.has_before);
+    assert_int_equal(decode_with(history, "before", IN("\x00"), &m, &why), 0);
+    assert_true(m.u.history.has_before && m.u.history.before == 0);
+    assert_int_equal(decode_with(sample_made_by(make_history_after), "after", IN("\x00"), &m, &why), 0);
+    assert_true(m.u.history.has_after && m.u.history.after == 0);
 }
 
 static void a_body_is_taken_up_to_its_limit(void **state)

@@ -85,7 +85,8 @@ static int each_page(struct pipit *p, const struct user_id *peer, uint64_t befor
     struct msg_message record;
     struct buf answer;
     uint64_t count = 0, first = 0;
-    request.u.history = (struct msg_history){ .to = { .conv = conv_id_direct(&p->account.user, peer) }, .before = before,
+    request.u.history = (struct msg_history){ .to = { .conv = conv_id_direct(&p->account.user, peer) },
+                                              .has_before = before > 0, .before = before,
                                               .limit = limit < PAGE_RECORDS_MAX ? limit : PAGE_RECORDS_MAX };
     buf_init(&answer, FRAME_BYTES_MAX);
     int err = pipit_ask(p, &request, MSG_PAGE, timeout_ms, &answer, &m);
@@ -110,14 +111,14 @@ int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, 
 _Static_assert(HISTORY_MAX == 10000, "pipit_history() says so");
 
 /* One page that begins above `after`; *last_out is its last sequence, 0 when it has none. */
-static int page_after(struct pipit *p, const struct conv_id *conv, const struct user_id *peer, struct msg_history which,
+static int page_after(struct pipit *p, const struct conv_id *conv, const struct user_id *peer, uint64_t after,
                       uint64_t timeout_ms, pipit_message_fn *each, void *arg, uint64_t *last_out, bool *more_out)
 {
     struct msg request = { .type = MSG_HISTORY, .has_ref = true, .ref = 1 }, m;
     struct msg_message record;
     struct buf answer;
-    request.u.history = which;
-    request.u.history.to = (struct where){ .conv = *conv };
+    request.u.history = (struct msg_history){ .to = { .conv = *conv }, .has_after = true, .after = after,
+                                              .limit = PAGE_RECORDS_MAX };
     buf_init(&answer, FRAME_BYTES_MAX);
     int err = pipit_ask(p, &request, MSG_PAGE, timeout_ms, &answer, &m);
     struct bytes rest = err ? BYTES_NONE : m.u.page.records;
@@ -135,15 +136,8 @@ int pipit_history_after(struct pipit *p, const struct conv_id *conv, const struc
     uint64_t last;
     bool more = true;
     int err = 0;
-    /* "Above nothing" cannot be said: without a bound the newest come. So the first one is asked for by itself. */
-    if (after == 0) {
-        err = page_after(p, conv, peer, (struct msg_history){ .before = 2, .limit = 1 }, timeout_ms, each, arg, &last, &more);
-        after = 1;
-        more = true;
-    }
     while (!err && more) {
-        err = page_after(p, conv, peer, (struct msg_history){ .after = after, .limit = PAGE_RECORDS_MAX }, timeout_ms, each,
-                         arg, &last, &more);
+        err = page_after(p, conv, peer, after, timeout_ms, each, arg, &last, &more);
         if (last == 0) more = false;
         else after = last;
     }

@@ -135,7 +135,8 @@ static int fill(struct sync *s, const struct conv_row *row, uint64_t until)
     a->after = row->stored;
     a->until = until;
     struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = a->ref };
-    m.u.history = (struct msg_history){ .to = { .conv = row->id }, .after = row->stored, .limit = PAGE_RECORDS_MAX };
+    m.u.history = (struct msg_history){ .to = { .conv = row->id }, .has_after = true, .after = row->stored,
+                                        .limit = PAGE_RECORDS_MAX };
     return put_frame(&s->out, &m);
 }
 
