@@ -82,27 +82,25 @@ void client_on_link(void *arg, bool online, const char *why)
 void client_on_later(void *arg, const struct user_id *to, int err, const char *text)
 {
     (void)arg;
-    const char *what = err == ERR_STORAGE || err == ERR_READ_ONLY ? "the server cannot store it now"
-                                                                  : "the server cannot do it now";
-    fprintf(stderr, "pipit: %s%s%s (%s): trying again\n", to->v, to->v[0] ? ": " : "", what,
-            text[0] ? text : err_text(err));
+    fputs("pipit: ", stderr);
+    print_later(stderr, to, err, text);
+    fputc('\n', stderr);
 }
 
 void client_on_notice(void *arg, const char *text)
 {
     (void)arg;
-    fprintf(stderr, "pipit: %s\n", text);
+    fputs("pipit: ", stderr);
+    print_text(stderr, bytes_of_str(text), false);
+    fputc('\n', stderr);
 }
 
 void client_on_device(void *arg, enum pipit_device_change what, struct device_id device, const char *name)
 {
-    char id[DEVICE_ID_TEXT];
     (void)arg;
-    device_id_print(device, id);
-    fprintf(stderr, "pipit: %s: ", what == PIPIT_DEVICE_ADDED ? "a new device is logged in"
-                                   : what == PIPIT_DEVICE_NAMED ? "a device has a new name" : "a device was logged out");
-    print_text(stderr, bytes_of_str(name), false);
-    fprintf(stderr, " (%s)%s\n", id, what == PIPIT_DEVICE_ADDED ? "; if it is none of yours: `pipit devices revoke`" : "");
+    fputs("pipit: ", stderr);
+    print_device_change(stderr, what, device, name);
+    fputc('\n', stderr);
 }
 
 const struct pipit_events client_events = { .on_link = client_on_link, .on_later = client_on_later,

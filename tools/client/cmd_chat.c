@@ -84,12 +84,34 @@ static void line_end(struct line *l, struct talk *t, uint64_t id)
     free(l->at);
 }
 
+/* A line that nobody said. */
+static FILE *note_begin(struct line *l)
+{
+    FILE *to = line_begin(l);
+    fputs("  ", to);
+    return to;
+}
+
 static void note(struct talk *t, const char *what, const char *why)
 {
     struct line l;
-    FILE *to = line_begin(&l);
-    fprintf(to, "  %s%s", what, why[0] ? ": " : "");
+    FILE *to = note_begin(&l);
+    fprintf(to, "%s%s", what, what[0] && why[0] ? ": " : "");
     print_text(to, bytes_of_str(why), false);
+    line_end(&l, t, 0);
+}
+
+static void note_later(struct talk *t, const struct sync_event *e)
+{
+    struct line l;
+    print_later(note_begin(&l), &e->user, e->err, e->text);
+    line_end(&l, t, 0);
+}
+
+static void note_device(struct talk *t, const struct sync_event *e)
+{
+    struct line l;
+    print_device_change(note_begin(&l), (enum pipit_device_change)e->change, e->device, e->text);
     line_end(&l, t, 0);
 }
 
@@ -114,12 +136,12 @@ static void show_own(struct talk *t, struct own *m)
 static void tell_ticks(struct talk *t, const struct own *m)
 {
     struct line l;
-    FILE *to = line_begin(&l);
+    FILE *to = note_begin(&l);
     size_t len = strlen(m->text);
     bool cut = len > SHORT_BYTES;
     if (cut) len = SHORT_BYTES;
     while (cut && len > 0 && (m->text[len] & 0xc0) == 0x80) len--;    /* whole characters */
-    fprintf(to, "  %s ", ticks_text(t, m->ticks));
+    fprintf(to, "%s ", ticks_text(t, m->ticks));
     print_text(to, bytes_of(m->text, len), false);
     fputs(cut ? "…" : "", to);
     line_end(&l, t, 0);
@@ -257,12 +279,24 @@ static int show_fresh(struct talk *t)
 
 /* ---- events ---- */
 
+/* Of these nothing is in the store, so they are told at once, before the start is drawn too. */
+static void on_notice(struct talk *t, const struct sync_event *e)
+{
+    switch (e->kind) {
+    case SYNC_LATER:  note_later(t, e); break;
+    case SYNC_DEVICE: note_device(t, e); break;
+    case SYNC_CLOCK:  note(t, "", e->text); break;
+    case SYNC_SYNCED: t->synced = true; break;
+    default: break;
+    }
+}
+
 static void on_event(void *arg, const struct sync_event *e)
 {
     struct talk *t = arg;
     char line[160];
     bool here = conv_id_equal(&e->conv, &t->conv);
-    if (e->kind == SYNC_SYNCED) t->synced = true;
+    on_notice(t, e);
     if (!t->drawn) return;                /* the store has it, and the start shows it */
     switch (e->kind) {
     case SYNC_ACCEPTED:

@@ -105,6 +105,25 @@ void json_plain(FILE *to, const char *event)
     json_line(to, json_pack("{s:s}", "event", event));
 }
 
+void print_later(FILE *to, const struct user_id *who, int err, const char *text)
+{
+    const char *what = err == ERR_STORAGE || err == ERR_READ_ONLY ? "the server cannot store it now"
+                                                                  : "the server cannot do it now";
+    fprintf(to, "%s%s%s (", who->v, who->v[0] ? ": " : "", what);
+    print_text(to, bytes_of_str(text[0] ? text : err_text(err)), false);
+    fputs("): trying again", to);
+}
+
+void print_device_change(FILE *to, enum pipit_device_change what, struct device_id device, const char *name)
+{
+    char id[DEVICE_ID_TEXT];
+    device_id_print(device, id);
+    fprintf(to, "%s: ", what == PIPIT_DEVICE_ADDED ? "a new device is logged in"
+                        : what == PIPIT_DEVICE_NAMED ? "a device has a new name" : "a device was logged out");
+    print_text(to, bytes_of_str(name), false);
+    fprintf(to, " (%s)%s", id, what == PIPIT_DEVICE_ADDED ? "; if it is none of yours: `pipit devices revoke`" : "");
+}
+
 void print_message_line(FILE *to, const struct pipit_message *m)
 {
     char time[32];

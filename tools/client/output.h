@@ -22,6 +22,10 @@ void json_message(FILE *to, const struct pipit_message *m);
 void json_receipt(FILE *to, const struct pipit_receipt *r);
 void json_device(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
+/* What happened, in one clause without a line end: the server cannot do it now (a message for `who`, or a question: "" then),
+ * and the user's devices have changed. */
+void print_later(FILE *to, const struct user_id *who, int err, const char *text);
+void print_device_change(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 /* "2026-11-24 10:00:00 alice: text" */
 void print_message_line(FILE *to, const struct pipit_message *m);
 
