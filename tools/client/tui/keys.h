@@ -2,7 +2,8 @@
  *
  * Understood: UTF-8, control keys, Alt as a leading ESC; arrows and other named keys as xterm (with modifiers, both
  * cursor modes), the Linux console and rxvt send them, and keys in the "CSI u" form; the mouse wheel, focus, bracketed
- * paste. Any other sequence is swallowed whole, and one that never ends is given up after a bounded number of bytes.
+ * paste. Any other sequence is swallowed, or up to a byte that cannot be part of it. Only a string could go on for
+ * ever: it is given up.
  *
  * A lone ESC is known only when nothing follows: while keys_pending(), poll for KEYS_ESC_MS_MAX, then keys_timeout().
  * Thread: no globals; a struct keys belongs to whoever holds it. */
@@ -13,11 +14,10 @@
 
 enum {
     KEYS_ESC_MS_MAX = 50,         /* between ESC and what belongs to it: one packet, even over a slow link */
-    KEYS_PER_BYTE_MAX = 3,        /* that one byte completes: a character that was cut, an ESC, a key */
+    KEYS_PER_BYTE_MAX = 2,        /* that one byte completes: a key, and what it showed to be one before */
     KEYS_PASTE_BYTES_MAX = 256,   /* of a paste in one key */
     KEYS_NUMBERS_MAX = 3,         /* of a sequence that count; none that is understood has more */
-    KEYS_SEQUENCE_BYTES_MAX = 64, /* of a CSI: what is longer is none */
-    KEYS_STRING_BYTES_MAX = 1024, /* of a string (OSC, DCS …) that a terminal answers with */
+    KEYS_STRING_BYTES_MAX = 1024, /* of a string (OSC, DCS …): more than any answer has */
 };
 
 enum key_kind {                   /* KEY_… are macros of ncurses */
@@ -43,18 +43,18 @@ struct key {
 
 struct keys {                     /* all of it is keys.c's */
     uint8_t state;
-    bool alt;                     /* ESC came before */
-    uint32_t c;                   /* a character of UTF-8 so far, `c_left` bytes to come, at least `c_least` */
-    uint32_t c_least;
-    uint8_t c_left;
-    char mark;                    /* '?', '<' … behind CSI */
-    uint8_t numbers;
-    unsigned number[KEYS_NUMBERS_MAX];
-    unsigned bytes;               /* of this sequence so far */
-    bool in_paste;
-    bool pasted_cr;               /* the last byte of the paste */
+    bool alt;                     /* an ESC came before: of the character, or of the sequence itself */
+    char mark;                    /* how the sequence began: '?', '<' … behind CSI, ']' … of a string */
+    bool in_sub;                  /* behind a ':', which divides what nobody asked for */
+    uint8_t numbers;              /* complete ones */
+    uint32_t number[KEYS_NUMBERS_MAX];
+    uint32_t bytes;               /* of this sequence so far, its ESC and introducer aside */
+    uint32_t c, c_least;          /* a character of UTF-8 so far, and the smallest that needs so many bytes */
+    uint8_t c_left;               /* its bytes to come */
+    bool in_paste, paste_given;
+    bool after_cr;                /* in the paste */
     uint8_t matched;              /* bytes of the paste's end marker */
-    size_t pasted;
+    uint16_t pasted;
     char paste[KEYS_PASTE_BYTES_MAX];
 };
 
