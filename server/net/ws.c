@@ -84,11 +84,15 @@ static uint64_t payload_len(const struct ws *ws)
     return len == LEN_16 ? get_u16(ws->head + 2) : len == LEN_64 ? get_u64(ws->head + 2) : len;
 }
 
-/* True when it is whole. */
+/* True when it is whole. Two steps at most: to the byte that tells how much there is, and to the end of that. */
 static bool gather_head(struct ws *ws)
 {
     while (!ws->head_whole && ws->at < ws->in.len) {
-        ws->head[ws->head_len++] = ws->in.at[ws->at++];
+        size_t take = head_need(ws) - ws->head_len, have = ws->in.len - ws->at;
+        if (take > have) take = have;
+        memcpy(ws->head + ws->head_len, ws->in.at + ws->at, take);
+        ws->head_len += (uint8_t)take;
+        ws->at += take;
         ws->head_whole = ws->head_len >= 2 && ws->head_len == head_need(ws);
     }
     return ws->head_whole;
@@ -100,6 +104,13 @@ static void frame_end(struct ws *ws)
     ws->head_whole = false;
 }
 
+static size_t least(uint64_t a, uint64_t b)
+{
+    return (size_t)(a < b ? a : b);
+}
+
+/* What is left of the frame's header, and in the same step of its payload what has come: each step costs as much as a
+ * hundred bytes of payload do. */
 static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *buf, size_t len, int flags, void *user)
 {
     struct ws *ws = user;
@@ -113,27 +124,18 @@ static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *buf, size_t len, 
         ws->told = false;
         ws->left = payload_len(ws);
     }
-    const uint8_t *from = ws->head + ws->head_at;
-    size_t have = ws->head_len - ws->head_at;
-    bool in_head = have > 0;
-    if (!in_head) {
-        from = ws->in.at + ws->at;
-        have = ws->in.len - ws->at;
-        if (have > ws->left) have = (size_t)ws->left;
-    }
-    if (have == 0) {
+    size_t of_head = least(len, ws->head_len - ws->head_at);
+    size_t of_rest = least(len - of_head, least(ws->left, ws->in.len - ws->at));
+    if (of_head + of_rest == 0) {
         wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
         return -1;
     }
-    if (len > have) len = have;
-    memcpy(buf, from, len);
-    if (in_head) {
-        ws->head_at += (uint8_t)len;
-    } else {
-        ws->at += len;
-        ws->left -= len;
-    }
-    return (ssize_t)len;
+    memcpy(buf, ws->head + ws->head_at, of_head);
+    ws->head_at += (uint8_t)of_head;
+    if (of_rest > 0) memcpy(buf + of_head, ws->in.at + ws->at, of_rest);
+    ws->at += of_rest;
+    ws->left -= of_rest;
+    return (ssize_t)(of_head + of_rest);
 }
 
 /* -- what wslay tells -- */
