@@ -13,15 +13,36 @@
 #include "server/chat/receipts.h"
 #include "server/chat/state.h"
 
+enum {
+    ID_RANDOM_BYTES = 8,              /* what a message id takes */
+    RANDOM_BYTES = 64 * ID_RANDOM_BYTES,
+};
+
 struct commit {
     struct work work;
     struct batch *batch;
     const struct clock *clock;
     uint64_t took_us;                 /* waiting for the committer included */
     uint64_t started_us;
+    /* -- the shard's -- */
+    uint8_t random[RANDOM_BYTES];     /* drawn and not used yet: the last `random_left` of them */
+    size_t random_left;
 };
 
 /* -- appending ------------------------------------------------------------------------------------------------ */
+
+/* An id for the next record. Its random bits are no secret (whoever gets the message reads them), so they may lie here
+ * for a while; they are drawn by the block because each draw is a system call. */
+static struct msg_id fresh_id(struct chat *chat, const struct msg_id *prev)
+{
+    struct commit *c = chat->commit;
+    if (c->random_left == 0) {
+        randombytes_buf(c->random, sizeof c->random);
+        c->random_left = sizeof c->random;
+    }
+    c->random_left -= ID_RANDOM_BYTES;
+    return msg_id_next(prev, chat->shard->wall_ms, c->random + c->random_left);
+}
 
 static void send_entry(const struct pending *p, const struct conv *conv, struct entry *out)
 {
@@ -54,6 +75,7 @@ static int append(struct chat *chat, struct conv *conv, struct pending *p, const
     if (chat->open) chat->open_last->next = p;
     else chat->open = p;
     chat->open_last = p;
+    chat->open_count++;
     conv->pending++;
     return 0;
 }
@@ -71,12 +93,10 @@ int commit_append_send(struct chat *chat, struct conv *conv, struct conv_device 
     }
     bool to_oneself = conv->type == CONV_DIRECT && conv->member_count == 1;
     bool caught_up = device->appended == conv->head;
-    uint8_t random[8];
-    randombytes_buf(random, sizeof random);
     p->ask = ask;
     p->names_members = conv->type == CONV_DIRECT && conv->head == 0;
     p->record.seq = conv->head + 1;
-    p->record.id = msg_id_next(&conv->last_id, chat->shard->wall_ms, random);
+    p->record.id = fresh_id(chat, &conv->last_id);
     p->record.kind = KIND_MESSAGE;
     p->record.flags = (uint16_t)((to_oneself ? 0 : RECORD_COUNTS) | (caught_up ? RECORD_SENDER_CAUGHT_UP : 0));
     p->record.counted = conv->counted + !to_oneself;
@@ -120,9 +140,7 @@ int commit_append_marks(struct chat *chat, struct conv *conv)
     }
     if (count > 0) {
         static const struct msg_id none;
-        uint8_t random[8];
-        randombytes_buf(random, sizeof random);
-        p->record.id = msg_id_next(&none, chat->shard->wall_ms, random);
+        p->record.id = fresh_id(chat, &none);
         p->record.kind = KIND_MARKS;
         p->record.seq = conv->head;                   /* its place when sorted */
         p->record.counted = conv->counted;
@@ -273,6 +291,7 @@ static void commit_done(struct shard *shard, struct work *work)
         chat->marks_retry_ms = shard->now_ms + STORAGE_RETRY_MS;
         pendings_end(chat, &chat->flight, full ? ERR_STORAGE : ERR_READ_ONLY);
         pendings_end(chat, &chat->open, full ? ERR_STORAGE : ERR_READ_ONLY);
+        chat->open_count = 0;
         chat_retry_later(chat);
     } else {
         STAT_ADD(&shard->stats, batches, 1);
@@ -306,12 +325,10 @@ void commit_turn_end(struct chat *chat)
     append_all_marks(chat);
     c->batch = log_take(chat->log);
     if (!c->batch) return;
-    uint32_t records = 0;
-    struct pending *p;
-    LL_FOREACH2(chat->open, p, next) records++;
-    STAT_ADD(&chat->shard->stats, batch_records, records);
+    STAT_ADD(&chat->shard->stats, batch_records, chat->open_count);
     chat->flight = chat->open;
     chat->open = NULL;
+    chat->open_count = 0;
     c->started_us = c->clock->mono_us(c->clock->self);
     bool taken = worker_submit(chat->config->committer[chat->shard->id], chat->shard, &c->work);
     assert(taken);                                    /* one batch at a time: its queue has room for one */

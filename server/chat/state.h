@@ -62,6 +62,7 @@ struct chat {
     /* -- commit -- */
     struct pending *open;             /* appended since the last take, in order */
     struct pending *open_last;        /* the last of them; means nothing while there are none */
+    uint32_t open_count;
     struct pending *flight;           /* in the batch the committer has */
     struct commit *commit;            /* the one work item of this shard's committer */
 
