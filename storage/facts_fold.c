@@ -143,10 +143,10 @@ struct known_conv {
     bool is_there;
 };
 
-/* Cursors and repeats go in by INSERT, which a conversation without rows must not get. It is looked for here and not by
- * the statement: an INSERT of what a SELECT finds may be many rows to SQLite, so it opens a journal for the statement, and
- * at its end walks through all that the transaction's savepoint has noted. With ten thousand conversations in a fold
- * that was four tenths of a flush. */
+/* Cursors and repeats go in by INSERT, which a conversation without rows must not get. It is looked for here and not
+ * by the statement: an INSERT of what a SELECT finds may be many rows to SQLite, so it opens a journal for the
+ * statement, and at its end walks through all that the transaction's savepoint has noted. With ten thousand
+ * conversations in a fold that was four tenths of a flush. */
 static int conv_is_there(struct facts *facts, const struct conv_id *conv, struct known_conv *known)
 {
     if (known->id && conv_id_equal(known->id, conv)) return 0;

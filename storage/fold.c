@@ -175,8 +175,8 @@ static void repeats_settle(struct fold *fold, struct fold_node *cursor)
     }
 }
 
-/* `repeat`, which becomes the fold's, unless the cursor has settled it or has it. Searched from the end: a device raises
- * its numbers, and has at most as many unsettled as a conversation accepts. */
+/* `repeat`, which becomes the fold's, unless the cursor has settled it or has it. Searched from the end: a device
+ * raises its numbers, and has at most as many unsettled as a conversation accepts. */
 static void repeats_add(struct fold *fold, struct fold_node *cursor, struct fold_repeat *repeat)
 {
     uint64_t client_seq = repeat->row.key.client_seq;
