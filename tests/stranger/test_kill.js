@@ -13,7 +13,6 @@ await tell({
         await stage.server.kill();
         await stage.server.restart();
 
-        // bob's device is new, so that the message is not due to it; it is there to be read.
         const there = await bob.session();
         const page = await there.request('HISTORY', { to: alice.name, limit: 10 });
         assert.deepEqual(page.records.map(record => bodyText(record.body)), ['one two three']);

@@ -1,9 +1,9 @@
 // frames.js - "How a frame is written": one MessagePack array, [type, ref, fields...].
 //
-// The tables of the page stand here as they stand there, so that the two can be laid side by side. A frame in JavaScript
-// is { type: 'SEND', ref: 7, to: 'bob', ... }: fields have the page's names in camel case, what is nil is null, a user is
-// a string, ids and bytes are Buffers, and a device is the text of 16 hex digits that log-in gives. Numbers are numbers;
-// only refs and devices may have 64 bits on the wire, and we choose small refs.
+// The tables of the page stand here as they stand there, so that the two can be laid side by side. A frame in
+// JavaScript is { type: 'SEND', ref: 7, to: 'bob', ... }: fields have the page's names in camel case, what is nil is
+// null, a user is a string, ids and bytes are Buffers, and a device is the text of 16 hex digits that log-in gives.
+// Numbers are numbers; only refs and devices may have 64 bits on the wire, and we choose small refs.
 import { encode, decode } from '@msgpack/msgpack';
 
 const optional = kind => ({ kind, optional: true });
@@ -21,7 +21,10 @@ export const FRAMES = {
     },
     DELIVERED: { code: 4, fields: { to: 'where', seq: 'number' } },
     READ: { code: 5, fields: { to: 'where', seq: 'number' } },
-    HISTORY: { code: 6, fields: { to: 'where', before: optional('number'), after: optional('number'), limit: 'number' } },
+    HISTORY: {
+        code: 6,
+        fields: { to: 'where', before: optional('number'), after: optional('number'), limit: 'number' },
+    },
     DEVICES: { code: 11, fields: { action: 'number', device: optional('device'), name: optional('str') } },
     INFO: { code: 16, fields: { to: 'where', seq: 'number' } },
     PING: { code: 18, fields: {} },
@@ -37,7 +40,10 @@ export const FRAMES = {
     PAGE: { code: 66, fields: { conv: 'id', head: 'number', more: 'bool', records: 'records' } },
     INFO_ANSWER: { code: 67, fields: { conv: 'id', seq: 'number', id: 'id', from: 'user', members: 'infoMembers' } },
     PONG: { code: 68, fields: { nowMs: 'number' } },
-    ERROR: { code: 69, fields: { code: 'number', name: 'str', text: 'str', again: 'bool', againInMs: optional('number') } },
+    ERROR: {
+        code: 69,
+        fields: { code: 'number', name: 'str', text: 'str', again: 'bool', againInMs: optional('number') },
+    },
     DEVICE_LIST: { code: 70, fields: { version: 'number', devices: 'deviceRows' } },
     // Events
     MESSAGE: {
@@ -59,8 +65,8 @@ const bytes = value => Buffer.from(value.buffer, value.byteOffset, value.byteLen
 
 const demand = (holds, what) => { if (!holds) throw new TypeError(`not ${what}`); };
 
-// From the wire, by kind. A number of eight bytes comes as a BigInt, whatever its value is, and a server may choose that
-// form for any number; so every number passes through here.
+// From the wire, by kind. A number of eight bytes comes as a BigInt, whatever its value is, and a server may choose
+// that form for any number; so every number passes through here.
 const READ = {
     any: value => value,
     number(value) {
@@ -73,6 +79,7 @@ const READ = {
     user(value) { return READ.str(value); },
     bin(value) { demand(value instanceof Uint8Array, 'a bin'); return bytes(value); },
     id(value) { demand(value instanceof Uint8Array && value.length === 16, 'an id'); return bytes(value); },
+    where: value => (typeof value === 'string' ? value : READ.id(value)),
     device(value) {
         demand(typeof value === 'bigint' || Number.isInteger(value), 'a device');
         return BigInt(value).toString(16).padStart(16, '0');

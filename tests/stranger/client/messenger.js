@@ -5,7 +5,7 @@
 // a client for people writes there to disk, before it goes on. This one keeps it in memory and outlives servers only.
 //
 // connect() makes one session; stay() makes the next one whenever one ends, until stop(), or until the server says that
-// this device is not to come back. Emits 'message' (new ones only), 'receipt', 'error' of DELIVERED or READ as 'refused'.
+// this device is not to come back. Emits 'message' (new ones only), 'receipt', and 'refused' when DELIVERED or READ is.
 import { EventEmitter } from 'node:events';
 import { Session } from './session.js';
 import { LinkLost, PipitError } from './error.js';
@@ -90,7 +90,7 @@ export class Messenger extends EventEmitter {
 
     // ---- sending ----
 
-    // Resolves with { conv, seq, id } once the message is on the server's disk; rejects when the server refuses it for good.
+    // Resolves with { conv, seq, id } once the message is on the server's disk; rejects when it is refused for good.
     send(to, text) {
         this.store.clientSeqLast += 1;
         const clientSeq = this.store.clientSeqLast;
@@ -160,8 +160,8 @@ export class Messenger extends EventEmitter {
         return this.store.conversations.get(key);
     }
 
-    // The end of what we have without a gap; null before the first MESSAGE. An ACCEPTED does not begin it: a record
-    // below our own may still be on its way.
+    // The end of what we have without a gap; null before it has begun. It begins with the first MESSAGE, or with
+    // sequence 1: below an own send further up a record may still be on its way.
     stored(conversation) {
         if (conversation.first === null) return null;
         let seq = conversation.first;
@@ -175,6 +175,7 @@ export class Messenger extends EventEmitter {
         const key = hex(message.id);
         const isNew = !conversation.messages.has(key);
         conversation.bySeq.set(message.seq, key);
+        if (message.seq === 1) conversation.first = 1;
         if (isNew) conversation.messages.set(key, message);    // STORE
         return isNew;
     }
@@ -204,7 +205,7 @@ export class Messenger extends EventEmitter {
             }
             this.session.tell('DELIVERED', { to: conversation.conv, seq: this.stored(conversation) });
         } catch (error) {
-            if (!(error instanceof LinkLost || error.again)) throw error;    // the next session, or message, finds it again
+            if (!(error instanceof LinkLost || error.again)) throw error;    // the next message finds the gap again
         } finally {
             conversation.filling = false;
         }

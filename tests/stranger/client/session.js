@@ -1,9 +1,9 @@
 // session.js - one WebSocket of one device: HELLO, then requests and their answers, then events.
 //
-// HELLO -> OPEN -> ENDED. Every request is answered once or fails with LinkLost: open requests never outlive the session.
+// HELLO -> OPEN -> ENDED. Every request is answered once or fails with LinkLost: none outlives the session.
 // Frames without a ref are events; they are emitted under their type ('MESSAGE', 'RECEIPT', ...), and so is WELCOME.
-// Listeners belong on the session before open() is called: what waits for the device may stand in WELCOME's packet, and is
-// emitted before open() has returned.
+// Listeners belong on the session before open() is called: what waits for the device may stand in WELCOME's packet, and
+// is emitted before open() has returned.
 import { EventEmitter } from 'node:events';
 import WebSocket from 'ws';
 import { encodeFrame, decodeFrame } from './frames.js';
@@ -32,7 +32,8 @@ export class Session extends EventEmitter {
 
     // Connects and says HELLO; returns WELCOME.
     async open() {
-        this.socket = new WebSocket(`${this.server.replace('http', 'ws')}/v1/ws`, SUBPROTOCOL, { perMessageDeflate: false });
+        const address = `${this.server.replace('http', 'ws')}/v1/ws`;
+        this.socket = new WebSocket(address, SUBPROTOCOL, { perMessageDeflate: false });
         this.socket.on('message', data => this.onFrame(data));
         this.socket.on('ping', () => this.onLife());
         this.socket.on('error', error => { this.fault = error.message; });    // 'close' follows
@@ -49,6 +50,11 @@ export class Session extends EventEmitter {
 
     // Asks and waits for the answer. Throws PipitError for an ERROR, LinkLost when the connection ends before.
     request(type, fields = {}) {
+        return this.exchange(ref => encodeFrame({ type, ref, ...fields }));
+    }
+
+    // The same with a frame that bytesOf(ref) makes.
+    exchange(bytesOf) {
         this.refLast += 1;
         const ref = this.refLast;
         return new Promise((resolve, reject) => {
@@ -57,7 +63,7 @@ export class Session extends EventEmitter {
                 return;
             }
             this.waiting.set(ref, { resolve, reject });
-            this.socket.send(encodeFrame({ type, ref, ...fields }));
+            this.socket.send(bytesOf(ref));
         });
     }
 
@@ -72,7 +78,14 @@ export class Session extends EventEmitter {
     }
 
     onFrame(data) {
-        const frame = decodeFrame(data);
+        let frame;
+        try {
+            frame = decodeFrame(data);
+        } catch (error) {
+            this.fault = error.message;    // a server we do not understand: better none than half of it
+            this.socket.terminate();
+            return;
+        }
         if (frame?.type === 'WELCOME') this.welcome = frame;
         this.onLife();
         if (!frame) return;
@@ -98,7 +111,7 @@ export class Session extends EventEmitter {
 
     onClose(code) {
         clearTimeout(this.deadline);
-        for (const { reject } of this.waiting.values()) reject(new LinkLost());
+        for (const { reject } of this.waiting.values()) reject(new LinkLost(this.fault));
         this.waiting.clear();
         this.resolveEnded({ code, goodbye: this.goodbye });
         this.emit('end', { code, goodbye: this.goodbye });

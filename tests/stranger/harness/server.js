@@ -13,7 +13,8 @@ const BUILD = process.env.BUILD ?? 'build';
 
 // Cheap passwords and no limits on attempts: what is tested here is not how long guessing takes.
 const SETTINGS = {
-    registration: 'open', shards: 2, password_mib: 1, password_passes: 1, attempts_account_max: 0, attempts_address_max: 0,
+    registration: 'open', shards: 2, password_mib: 1, password_passes: 1,
+    attempts_account_max: 0, attempts_address_max: 0,
 };
 
 const living = new Set();
@@ -33,12 +34,13 @@ export class Server {
     }
 
     get url() { return `http://${this.address}`; }
+    get data() { return join(this.folder, 'data'); }
     get port() { return Number(this.address.split(':')[1]); }
 
     async up() {
         const flags = Object.entries(this.settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-        const child = spawn(join(BUILD, 'pipitd'), ['--data', join(this.folder, 'data'), '--listen', this.address, ...flags],
-            { stdio: ['ignore', 'pipe', 'pipe'] });
+        const words = ['--data', this.data, '--listen', this.address, ...flags];
+        const child = spawn(join(BUILD, 'pipitd'), words, { stdio: ['ignore', 'pipe', 'pipe'] });
         this.child = child;
         this.said = '';
         this.going = null;
@@ -74,6 +76,10 @@ export class Server {
         return this.gone;
     }
 
+    // Stops it from running for a while, as a machine that hangs: nothing is closed.
+    freeze() { this.child.kill('SIGSTOP'); }
+    thaw() { this.child.kill('SIGCONT'); }
+
     async kill() { await this.signal('SIGKILL'); }
 
     async restart(settings = {}) {
@@ -95,7 +101,7 @@ export class Server {
 
     // pipitctl on this server; returns what it printed.
     async ctl(...words) {
-        const { stdout } = await promisify(execFile)(join(BUILD, 'pipitctl'), ['--data', join(this.folder, 'data'), ...words]);
+        const { stdout } = await promisify(execFile)(join(BUILD, 'pipitctl'), ['--data', this.data, ...words]);
         return stdout;
     }
 }

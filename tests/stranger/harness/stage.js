@@ -1,7 +1,8 @@
 // stage.js - what a story works with: a server, people with accounts nobody else has, and ears for what they hear.
 import { login, register } from '../client/account.js';
-import { textBody } from '../client/frames.js';
+import { encodeFrame, encodeRaw, textBody } from '../client/frames.js';
 import { Session } from '../client/session.js';
+import { Server } from './server.js';
 
 export const PASSWORD = 'a good password';
 
@@ -39,10 +40,8 @@ export class Ears {
         return heard;
     }
 
-    // What came and nobody asked for. PONG comes behind all that the server had sent before, so after it nothing is
-    // still on its way.
-    async rest(type) {
-        await this.session.request('PING');
+    // What has come of this type and was not asked for.
+    rest(type) {
         return this.heard.filter(frame => frame.type === type);
     }
 }
@@ -53,6 +52,16 @@ export function say(session, to, text, fields = {}) {
     return session.request('SEND',
         { to, clientSeq: session.clientSeq, settled: session.clientSeq, body: textBody(text), ...fields });
 }
+
+// Asks with a frame whose fields are just these, right or wrong.
+export function ask(session, code, ...fields) {
+    return session.exchange(ref => encodeRaw([code, ref, ...fields]));
+}
+
+// The HELLO of a device, for stories that say it by hand.
+export const helloOf = ({ user, device, token }, more = {}) => encodeFrame({
+    type: 'HELLO', ref: 5, version: 1, user, device, token: Buffer.from(token, 'hex'), agent: 'by hand', ...more,
+});
 
 // A user with an account. Devices are what login() gives; sessions are open and have ears.
 class Person {
@@ -102,11 +111,21 @@ export class Stage {
         return Promise.all(words.map(word => this.person(word)));
     }
 
+    // A stage with a server of other settings, for this story only.
+    async elsewhere(settings) {
+        const there = new Stage(await Server.start(settings));
+        this.onLeave(async () => {
+            await there.clear();
+            await there.server.stop();
+        });
+        return there;
+    }
+
     // `leave` is called when the story is over, however it ends.
     onLeave(leave) { this.leavings.push(leave); }
 
     async clear() {
-        for (const leave of this.leavings.splice(0)) await leave();
         await Promise.all(this.sessions.splice(0).map(session => session.close()));
+        for (const leave of this.leavings.splice(0)) await leave();
     }
 }
