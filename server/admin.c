@@ -82,10 +82,11 @@ void client_answer(struct client *c, json_t *answer)
     json_decref(answer);
 }
 
-void client_refuse(struct client *c, int err, const char *text)
+void client_refuse(struct client *c, int err, const char *text, json_t *more)
 {
     if (c->closing) return;
     json_t *answer = json_pack("{s:b, s:s, s:s}", "ok", 0, "error", err_name(err), "text", text ? text : err_text(err));
+    if (more) json_object_update(answer, more);
     client_write(c, answer);
     json_decref(answer);
 }
@@ -135,7 +136,7 @@ static void client_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     buf_put(&c->in, buf->base, (size_t)n);
     if (n > 0) sodium_memzero(buf->base, (size_t)n);
     if (c->in.err) {
-        client_refuse(c, ERR_TOO_BIG, "a line is at most 1 MiB");
+        client_refuse(c, ERR_TOO_BIG, "a line is at most 1 MiB", NULL);
         client_close(c);
         return;
     }
@@ -171,7 +172,7 @@ static void on_connection(uv_stream_t *listener, int status)
     if (uv_accept(listener, (uv_stream_t *)&c->pipe) || !learn_peer(c)) {
         client_close(c);
     } else if (admin->client_count > ADMIN_CLIENTS_MAX) {
-        client_refuse(c, ERR_BUSY, "too many clients of the admin socket at once");
+        client_refuse(c, ERR_BUSY, "too many clients of the admin socket at once", NULL);
         client_close(c);
     } else if (uv_read_start((uv_stream_t *)&c->pipe, client_on_alloc, client_on_read)) {
         client_close(c);

@@ -9,6 +9,7 @@
 #include "server/core/core.h"
 
 struct admin;
+struct reload;
 
 struct admin_config {
     const char *dir;                     /* the data folder */
@@ -16,6 +17,7 @@ struct admin_config {
     const struct chat_settings *settings;/* main's, on main's thread; it changes */
     const char *address;                 /* told by status */
     uint64_t started_ms;
+    struct reload *reload;               /* NULL: there are no settings to read again */
     void (*shutdown)(void *arg);
     void *arg;
 };

@@ -3,7 +3,7 @@
  *   admin.c          the socket, its clients, their lines
  *   admin_tasks.c    the list of requests; what every task goes through
  *   admin_users.c    user-*          admin_devices.c  device-*
- *   admin_invites.c  invite*         admin_status.c   status
+ *   admin_invites.c  invite*         admin_status.c   status          admin_reload.c  reload
  *
  * All on main's thread but what says otherwise. */
 #ifndef PIPIT_SERVER_ADMIN_IMPL_H
@@ -39,7 +39,8 @@ struct admin {
 
 /* Takes `answer` (NULL: nothing but ok) and writes it. */
 void client_answer(struct client *c, json_t *answer);
-void client_refuse(struct client *c, int err, const char *text);   /* text NULL: err_text() */
+/* `text` NULL: err_text(). `more` (NULL: none) are members it has besides; lent. */
+void client_refuse(struct client *c, int err, const char *text, json_t *more);
 /* A task is done with the client: it may say its next line, or be freed when it went away meanwhile. */
 void client_done(struct client *c);
 
@@ -73,6 +74,7 @@ struct task {
     struct user_id *whom;                /* owned: request->whom of them */
     size_t whom_count;
     json_t *answer;                      /* owned */
+    json_t *refusal;                     /* owned: members of a refusal besides its error and text; NULL: none */
     struct change *change;               /* owned until task_tell(): of whom[0] */
     char why[ADMIN_WHY_MAX];             /* said instead of err_text() when the task fails; empty: not */
     struct audit_act act;
@@ -99,6 +101,8 @@ int task_write(struct task *t, int (*key)(struct clerk_work *w, struct vault *va
                int (*rows)(struct task *t, struct facts *facts), void (*then)(struct task *t));
 /* A step like the last one for what changes no row. */
 int task_audit(struct task *t, void (*then)(struct task *t));
+/* For `then`: it failed after all. Has the line of the audit log corrected, and ends the task with `err`. */
+void task_undone(struct task *t, int err);
 /* For `then`: sends t->change, which `rows` has filled, to the user's sessions; the task ends well when they know. */
 void task_tell(struct task *t);
 /* The same error, said of a user: "bob: no such user". */
@@ -121,6 +125,6 @@ int task_flag(struct task *t, json_t *request, const char *field, bool *out);
 int task_text(struct task *t, json_t *request, const char *field, size_t bytes_max, const char **out);
 
 extern const struct request admin_user_requests[], admin_device_requests[], admin_invite_requests[],
-    admin_status_requests[];             /* each ends with an entry without a name */
+    admin_status_requests[], admin_reload_requests[];    /* each ends with an entry without a name */
 
 #endif

@@ -47,6 +47,7 @@ static void task_free(struct task *t)
     if (t->request->fini) t->request->fini(t);
     free(t->whom);
     json_decref(t->answer);
+    json_decref(t->refusal);
     change_free(t->change);
     free(t);
 }
@@ -59,7 +60,7 @@ void task_end(struct task *t, int err)
         audit_say(&t->act);
     }
     if (err) {
-        client_refuse(c, err, t->why[0] ? t->why : NULL);
+        client_refuse(c, err, t->why[0] ? t->why : NULL, t->refusal);
     } else {
         client_answer(c, t->answer);
         t->answer = NULL;
@@ -121,18 +122,20 @@ static void undone_run(struct work *work, void *context)
     (void)audit_correct(t->admin->audit, &t->act);     /* the disk may well be full: the log line will tell */
 }
 
+void task_undone(struct task *t, int err)
+{
+    bool says_done = t->audited && t->act.outcome == 0;
+    t->act.outcome = err;
+    if (!says_done || task_read(t, undone_run, NULL)) task_end(t, err);
+}
+
 static void clerk_back(struct shard *shard, struct work *work)
 {
     struct task *t = task_of_clerk((struct clerk_work *)work);
     (void)shard;
-    if (!work->err) {
-        if (t->then) t->then(t);
-        else task_end(t, 0);
-        return;
-    }
-    bool undone = t->audited && t->act.outcome == 0;   /* its line is there, its rows are not */
-    t->act.outcome = work->err;
-    if (!undone || task_read(t, undone_run, NULL)) task_end(t, work->err);
+    if (work->err) task_undone(t, work->err);
+    else if (t->then) t->then(t);
+    else task_end(t, 0);
 }
 
 int task_write(struct task *t, int (*key)(struct clerk_work *w, struct vault *vault),
@@ -276,7 +279,7 @@ static void start_task(struct client *c, const struct request *r, json_t *reques
 {
     struct task *t = calloc(1, r->size);
     if (!t) {
-        client_refuse(c, ERR_NOMEM, NULL);
+        client_refuse(c, ERR_NOMEM, NULL, NULL);
         return;
     }
     shard_read_clock(c->admin->shard);   /* a callback of the poll: the turn's time is from before the sleep */
@@ -293,14 +296,14 @@ static void start_task(struct client *c, const struct request *r, json_t *reques
         audit_say(&t->act);
     }
     c->busy = false;                     /* not client_done(): its lines are being served by our caller */
-    client_refuse(c, err, t->why[0] ? t->why : NULL);
+    client_refuse(c, err, t->why[0] ? t->why : NULL, t->refusal);
     task_free(t);
 }
 
 static const struct request *find_request(const char *name)
 {
     static const struct request *const lists[] = { admin_user_requests, admin_device_requests, admin_invite_requests,
-                                                   admin_status_requests, own_requests };
+                                                   admin_status_requests, admin_reload_requests, own_requests };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         for (const struct request *r = lists[i]; r->name; r++) {
             if (strcmp(r->name, name) == 0) return r;
@@ -320,12 +323,12 @@ void admin_serve_line(struct client *c, const char *line, size_t len)
         start_task(c, r, request);
     } else if (!request) {
         snprintf(why, sizeof why, "not JSON, at byte %d: %s", where.position, where.text);
-        client_refuse(c, ERR_MALFORMED, why);
+        client_refuse(c, ERR_MALFORMED, why, NULL);
     } else if (!name) {
-        client_refuse(c, ERR_MALFORMED, "not an object with a text `do`");
+        client_refuse(c, ERR_MALFORMED, "not an object with a text `do`", NULL);
     } else {
         snprintf(why, sizeof why, "%.40s: no such request", name);
-        client_refuse(c, ERR_UNKNOWN_TYPE, why);
+        client_refuse(c, ERR_UNKNOWN_TYPE, why, NULL);
     }
     json_decref(request);
 }

@@ -9,7 +9,7 @@
  *   NUMBER(name, default, min, max, unit, takes, why)              a whole number
  *   CHOICE(name, default, words, takes, why)                       words: "a|b|c", the value is the number of the word
  *
- * takes: RELOAD (a SIGHUP takes it) or RESTART. `why` is one sentence, or a few: what it is for and what follows from
+ * takes: RELOAD (a reload takes it) or RESTART. `why` is one sentence, or a few: what it is for and what follows from
  * changing it. A name may not be the end of a PIPIT_ variable that means something else to the clients or the tests
  * (config.c has the list); PIPIT_DATA means the same to pipitctl. Limits that clients are written against are not
  * settings (proto/limits.h), nor are those whose only right value follows from others. */

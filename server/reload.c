@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 enum { RETRY_MS = 100 };                             /* the jobs were busy */
 
@@ -16,6 +17,9 @@ struct reload {
     bool stopping;
     enum reload_state state;
     struct timeout retry;
+    struct reload_wait *asked;           /* for the next one */
+    struct reload_wait *waiting;         /* for the one under way */
+    struct config was;                   /* in force when that was read */
     /* -- the job's while READING -- */
     struct config read;
     struct config_problems problems;
@@ -26,6 +30,28 @@ struct reload {
 };
 
 /* ---- what came of it ---- */
+
+static void tell(struct reload_wait **list, const struct reload_news *news)
+{
+    while (*list) {
+        struct reload_wait *w = *list;
+        DL_DELETE(*list, w);
+        w->done(w, news);                            /* may free it, and may ask again */
+    }
+}
+
+static void tell_waiting(struct reload *r)
+{
+    int err = r->report.err;
+    if (!err && r->stopping && r->report.changed) err = ERR_GOING;    /* read, and not taken any more */
+    struct reload_news news = { .err = err };
+    if (!err) {
+        news.was = &r->was;
+        news.wanted = &r->read;
+    }
+    if (err == ERR_CONFIG) news.problems = &r->problems;
+    tell(&r->waiting, &news);
+}
 
 static void reload_end(struct reload *r)
 {
@@ -40,6 +66,8 @@ static void reload_end(struct reload *r)
         say(SAY_INFO, "reloaded", SAY_U64("changed", report->changed), SAY_U64("needs_restart", report->needs_restart));
     }
     if (r->config.done) r->config.done(r->config.done_arg, report);
+    tell_waiting(r);
+    config_problems_fini(&r->problems);
     shard_again(r->shard);                           /* it may be wanted again already */
 }
 
@@ -109,10 +137,10 @@ static void read_done(struct shard *shard, struct work *work)
     struct config next = *r->config.config;
     (void)shard;
     assert(r->state == READING);
+    r->was = next;
     r->report = (struct reload_report){ .err = work->err, .problems = r->problems.count };
     if (work->err) say_problems(&r->problems);
     else compare(r, &next);
-    config_problems_fini(&r->problems);
     if (work->err || r->report.changed == 0 || r->stopping) reload_end(r);
     else take(r, &next);
 }
@@ -131,6 +159,8 @@ static void begin(struct reload *r)
     config_problems_init(&r->problems);
     if (worker_submit(r->config.jobs, r->shard, &r->work)) {
         r->state = READING;
+        r->waiting = r->asked;
+        r->asked = NULL;
         return;
     }
     atomic_store(&r->wanted, true);
@@ -164,6 +194,14 @@ void reload_want(struct reload *r)
     house_wake(r->shard->house, r->shard->id);
 }
 
+int reload_ask(struct reload *r, struct reload_wait *wait)
+{
+    if (r->stopping) return ERR_GOING;
+    DL_APPEND(r->asked, wait);
+    reload_want(r);
+    return 0;
+}
+
 /* ---- a life ---- */
 
 int reload_new(struct shard *main_shard, const struct reload_config *config, struct reload **reload_out)
@@ -181,7 +219,10 @@ int reload_new(struct shard *main_shard, const struct reload_config *config, str
 
 void reload_stop(struct reload *r)
 {
+    static const struct reload_news going = { .err = ERR_GOING };
     r->stopping = true;
+    tell(&r->asked, &going);
+    if (r->state != READING) tell(&r->waiting, &going);
     wheel_cancel(&r->shard->wheel, &r->retry);
 }
 
@@ -189,6 +230,7 @@ void reload_free(struct reload *r)
 {
     if (!r) return;
     assert(r->state != READING);                     /* main's shard ends only when its works are back */
+    assert(!r->asked && !r->waiting);
     settings_unref(r->sending);
     free(r);
 }

@@ -5,8 +5,9 @@
  *   READING  a job reads and checks all of it again, since a file may be slow
  *   SENDING  each shard is given a reference to one immutable struct settings (settings.h); who has no room now is
  *            given it in a later turn
- * What was wanted meanwhile is read once more afterwards. Bad settings change nothing; each problem is a log line. What
- * only a restart can change is named and left as it is.
+ * What was wanted meanwhile is read once more afterwards, and who asked then is told of that: what stood in the file when
+ * somebody asked is always read. Bad settings change nothing; each problem is a log line. What only a restart can change is
+ * named and left as it is.
  * Thread: main's shard, but for reload_want(). */
 #ifndef PIPIT_SERVER_RELOAD_H
 #define PIPIT_SERVER_RELOAD_H
@@ -16,6 +17,19 @@
 struct reload_report {
     int err;                             /* ERR_CONFIG, ERR_NOMEM: nothing was taken */
     uint32_t problems, changed, needs_restart;
+};
+
+/* What came of a reload. Where the two differ (config_same) config_keys[].takes tells whether it was taken. */
+struct reload_news {
+    int err;                             /* 0; ERR_CONFIG, ERR_NOMEM: nothing was taken; ERR_GOING: the server stops */
+    const struct config *was, *wanted;   /* good when err is 0, else NULL */
+    const struct config_problems *problems;          /* with ERR_CONFIG, else NULL */
+};
+
+/* Who waits to be told of one. Memory is the caller's until `done`, which is called once, on main's thread. */
+struct reload_wait {
+    void (*done)(struct reload_wait *wait, const struct reload_news *news);
+    struct reload_wait *prev, *next;     /* the reload's */
 };
 
 struct reload_config {
@@ -37,9 +51,11 @@ int reload_new(struct shard *main_shard, const struct reload_config *config, str
 void reload_free(struct reload *r);
 /* Any thread. */
 void reload_want(struct reload *r);
+/* The same, with somebody to tell. 0, or ERR_GOING: it is too late, and nobody will be told. */
+int reload_ask(struct reload *r, struct reload_wait *wait);
 /* In each slice of main's shard. */
 void reload_step(struct reload *r);
-/* Main's shard stops: begin nothing more. */
+/* Main's shard stops: begin nothing more; who waits is told so, but for a read under way, which tells when it is back. */
 void reload_stop(struct reload *r);
 
 #endif

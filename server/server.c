@@ -143,7 +143,7 @@ static void main_start(struct shard *shard)
     struct admin_config config = {
         .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat,
         .address = listening_text(server->listening),
-        .started_ms = server->started_ms, .shutdown = main_shutdown, .arg = server,
+        .started_ms = server->started_ms, .reload = server->reload, .shutdown = main_shutdown, .arg = server,
     };
     int err = admin_open(shard, &config, &server->admin);
     if (err) {

@@ -33,6 +33,7 @@ struct rig {
     bool reloaded;
     struct reload_report report;
     const struct config *reading;     /* what a reload finds; NULL: a problem */
+    bool hold, held;                  /* a read of it, that has taken its copy, waits; it does */
     struct rig_device devices[RIG_DEVICES_MAX];
     uint32_t device_count;
 };
@@ -87,7 +88,7 @@ static void on_ready(void *arg, struct server *server)
     (void)server;
     pthread_mutex_lock(&rig->lock);
     rig->ready = true;
-    pthread_cond_signal(&rig->changed);
+    pthread_cond_broadcast(&rig->changed);
     pthread_mutex_unlock(&rig->lock);
 }
 
@@ -98,6 +99,10 @@ static int read_config(void *arg, struct config *config_out, struct config_probl
     pthread_mutex_lock(&rig->lock);
     if (rig->reading) *config_out = *rig->reading;
     else config_problem(problems, "rig.conf:1: something is wrong");
+    rig->held = rig->hold;
+    pthread_cond_broadcast(&rig->changed);
+    while (rig->hold) pthread_cond_wait(&rig->changed, &rig->lock);
+    rig->held = false;
     pthread_mutex_unlock(&rig->lock);
     return problems->count ? ERR_CONFIG : 0;
 }
@@ -108,7 +113,36 @@ static void on_reloaded(void *arg, const struct reload_report *report)
     pthread_mutex_lock(&rig->lock);
     rig->report = *report;
     rig->reloaded = true;
-    pthread_cond_signal(&rig->changed);
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_reads(struct rig *rig, const struct config *config)
+{
+    pthread_mutex_lock(&rig->lock);
+    rig->reading = config;
+    pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_hold_read(struct rig *rig)
+{
+    pthread_mutex_lock(&rig->lock);
+    rig->hold = true;
+    pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_await_held_read(struct rig *rig)
+{
+    pthread_mutex_lock(&rig->lock);
+    while (!rig->held) pthread_cond_wait(&rig->changed, &rig->lock);
+    pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_let_read(struct rig *rig)
+{
+    pthread_mutex_lock(&rig->lock);
+    rig->hold = false;
+    pthread_cond_broadcast(&rig->changed);
     pthread_mutex_unlock(&rig->lock);
 }
 

@@ -45,6 +45,12 @@ void rig_down(struct rig *rig);
 /* A reload of `config` (NULL: one that finds a problem), waited for. */
 struct reload_report rig_reload(struct rig *rig, const struct config *config);
 void rig_reload_soon(struct rig *rig, const struct config *config);    /* not waited for: it may meet the end */
+/* What reloads find from here on, whoever asks for them (NULL: a problem). It stays as it is until there is another. */
+void rig_reads(struct rig *rig, const struct config *config);
+/* The next reload is held once it has read; wait until one is; let it go on. */
+void rig_hold_read(struct rig *rig);
+void rig_await_held_read(struct rig *rig);
+void rig_let_read(struct rig *rig);
 void rig_set_shards(struct rig *rig, uint16_t shards); /* for the next rig_up() */
 /* Power cut and restart: talkers lose their connections. Memory disks only. */
 void rig_crash(struct rig *rig, enum disk_crash mode, uint64_t seed);

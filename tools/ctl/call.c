@@ -110,6 +110,8 @@ static json_t *hear_answer(int fd, bool said)
 json_t *ctl_call(const struct arguments *a, json_t *request, int *code_out)
 {
     int fd = -1;
+    json_t *problem;
+    size_t i;
     *code_out = EXIT_REFUSED;
     if (!request) {
         fprintf(stderr, "pipitctl: out of memory, or a word that is not UTF-8\n");
@@ -123,6 +125,7 @@ json_t *ctl_call(const struct arguments *a, json_t *request, int *code_out)
         return NULL;
     }
     if (json_is_true(json_object_get(answer, "ok"))) return answer;
+    json_array_foreach(json_object_get(answer, "problems"), i, problem) fprintf(stderr, "%s\n", json_string_value(problem));
     fprintf(stderr, "pipitctl: refused: %s (%s)\n", ctl_text(answer, "text"), ctl_text(answer, "error"));
     json_decref(answer);
     *code_out = EXIT_REFUSED;

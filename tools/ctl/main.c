@@ -60,6 +60,11 @@ static const struct command commands[] = {
     { "status", NULL, "[--json]",
       "Connections, users, log, commits, memory, what was refused.",
       TAKES(json), 0, 0, ctl_status },
+    { "reload", NULL, "[--json]",
+      "Makes the server read its settings again, as SIGHUP does, and waits until every part of it has them. Prints what was\n"
+      "taken and what has to wait for a restart. When anything is wrong, all of it is named (file, line, setting), nothing\n"
+      "is taken, and the exit code is 1.",
+      TAKES(json), 0, 0, ctl_reload },
     { "shutdown", NULL, "",
       "Stops the server cleanly: it says goodbye to all sessions and finishes what it has accepted.",
       0, 0, 0, ctl_shutdown },

@@ -1,4 +1,4 @@
-/* server.c - pipitctl status, shutdown: the server as a whole. */
+/* server.c - pipitctl status, reload, shutdown: the server as a whole. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -51,6 +51,27 @@ int ctl_status(const struct arguments *a)
         ctl_print_json(answer);
     } else if (answer) {
         print_status(answer);
+    }
+    json_decref(answer);
+    return code;
+}
+
+int ctl_reload(const struct arguments *a)
+{
+    int code;
+    json_t *row, *answer = ctl_call(a, json_pack("{s:s}", "do", "reload"), &code);
+    json_t *settings = json_object_get(answer, "settings");
+    size_t i;
+    if (answer && GIVEN(a, json)) {
+        ctl_print_json(settings);
+    } else if (answer && json_array_size(settings) == 0) {
+        printf("nothing has changed\n");
+    } else {
+        json_array_foreach(settings, i, row) {
+            bool taken = json_is_true(json_object_get(row, "taken"));
+            printf("%s %s = %s (%s %s)\n", taken ? "taken:          " : "needs a restart:", ctl_text(row, "key"),
+                   ctl_text(row, "now"), taken ? "was" : "is", ctl_text(row, "was"));
+        }
     }
     json_decref(answer);
     return code;
