@@ -101,6 +101,13 @@ static void form_compose(struct form *f)
     for (size_t i = 0; i < f->count; i++) f->codes[i] = (uint32_t)codes[i];
 }
 
+/* A letter of ASCII before another one, or at the end: most of what is ever drawn, and nothing to find out about. */
+static bool is_plain(struct bytes text, size_t at)
+{
+    uint8_t c = text.at[at];
+    return c >= 0x20 && c < 0x7f && (at + 1 == text.len || text.at[at + 1] < 0x80);
+}
+
 struct text_cluster text_cluster_at(struct bytes text, size_t at)
 {
     struct text_cluster cluster = { 0 };
@@ -110,6 +117,10 @@ struct text_cluster text_cluster_at(struct bytes text, size_t at)
     size_t i = at, len;
     bool is_first = true;
     assert(at < text.len);
+    if (is_plain(text, at)) {
+        return (struct text_cluster){ .len = 1, .columns = 1, .is_blank = text.at[at] == ' ', .shown_len = 1,
+                                      .shown = { (char)text.at[at] } };
+    }
     for (; i < text.len && !cluster.is_end; i += len) {
         uint32_t c = utf8_at(text, i, &len);
         if (is_invisible(c)) continue;    /* as if it were not there: what is on both sides of it may belong together */
@@ -146,7 +157,7 @@ static size_t line_start(struct bytes text, size_t at)
 
 size_t text_floor(struct bytes text, size_t at)
 {
-    size_t i = line_start(text, at);
+    size_t i = at == text.len ? at : line_start(text, at);
     while (i < at) {
         size_t len = text_cluster_at(text, i).len;
         if (i + len > at) break;
