@@ -356,6 +356,19 @@ static void what_is_found_is_told_in_the_bytes_of_the_text(void **state)
 
 /* ---- drafts ---- */
 
+static int see_user(void *arg, const struct user_id *user)
+{
+    strcat(arg, user->v);
+    return 0;
+}
+
+static void expect_drafts(struct fixture *f, const char *wanted)
+{
+    char users[64] = "";
+    assert_int_equal(home_draft_each(f->home, see_user, users), 0);
+    assert_string_equal(users, wanted);
+}
+
 static void a_draft_is_kept_for_each_user_until_it_is_empty(void **state)
 {
     struct fixture *f = *state;
@@ -367,7 +380,9 @@ static void a_draft_is_kept_for_each_user_until_it_is_empty(void **state)
     f->home = home_at(f->dir);
     assert_int_equal(home_draft_get(f->home, &bob, &text), 0);
     assert_true(bytes_equal(buf_bytes(&text), bytes_of_str("half a thou")));
+    expect_drafts(f, "bobcarol");
     assert_int_equal(home_draft_put(f->home, &bob, BYTES_NONE), 0);
+    expect_drafts(f, "carol");
     assert_int_equal(home_draft_get(f->home, &bob, &text), 0);
     assert_int_equal(text.len, 0);
     buf_fini(&text);

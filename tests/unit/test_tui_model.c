@@ -22,6 +22,20 @@ static void days_stand_between_messages_and_are_named_by_nearness(void **state)
     assert_string_equal(rows(f), "=Sunday, 2 February 2025;<bob 1;=Monday, 3 March 2025;<bob 2;=Yesterday;<bob 3;<bob 4;");
 }
 
+static void days_never_go_back_for_what_has_waited_since_yesterday(void **state)
+{
+    struct fixture *f = *state;
+    conv_put(f, &bob, 1, 1);
+    f->now_ms -= DAY_MS;
+    open_with(f, &bob);
+    say(f, &bob, "waits");
+    update(f);
+    assert_string_equal(rows(f), "=Today;.>waits;");
+    f->now_ms += DAY_MS;
+    comes(f, &bob, 1);
+    assert_string_equal(rows(f), "=Today;<bob 1;.>waits;");
+}
+
 static void the_first_unread_message_of_an_opening_stays_marked(void **state)
 {
     struct fixture *f = *state;
@@ -101,6 +115,19 @@ static void a_send_becomes_its_message_in_place_and_keeps_its_row(void **state)
     tell(f, SYNC_WELCOME, &bob);    /* all is read again */
     update(f);
     assert_string_equal(rows(f), "=Today;<bob 1;s>one;s>two;");
+}
+
+static void a_message_that_came_back_before_its_answer_is_shown_once(void **state)
+{
+    struct fixture *f = *state;
+    conv_put(f, &bob, 0, 0);
+    open_with(f, &bob);
+    uint64_t n = say(f, &bob, "hi");
+    put(f, &bob, &alice, mine, n, 1, "hi", MESSAGE_SHOWN);    /* and still in the outbox */
+    put(f, &bob, &alice, other_device, n, 2, "there", MESSAGE_SHOWN);    /* the same number of another device */
+    tell(f, SYNC_MOVED, &bob);
+    update(f);
+    assert_string_equal(rows(f), "=Today;s>hi;s>there;");
 }
 
 static void ticks_follow_the_cursors_of_the_other(void **state)
@@ -357,6 +384,20 @@ static void only_what_stood_on_the_screen_in_the_foreground_is_marked(void **sta
     assert_false(see_all(f, true, &seen));
 }
 
+static void reading_stops_where_something_is_still_due(void **state)
+{
+    struct fixture *f = *state;
+    struct model_seen seen;
+    conv_put(f, &bob, 2, 0);
+    old(f, &bob, 1);
+    old(f, &bob, 2);
+    old(f, &bob, 4);    /* known from before the server was restored, and shown then; 3 is on its way */
+    open_with(f, &bob);
+    assert_string_equal(rows(f), "=Today;+new messages;<bob 1;<bob 2;<bob 4;");
+    assert_true(see_all(f, true, &seen));
+    assert_int_equal(seen.seq, 2);
+}
+
 static void reading_is_said_again_when_a_session_opens(void **state)
 {
     struct fixture *f = *state;
@@ -380,9 +421,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(days_stand_between_messages_and_are_named_by_nearness),
+        CLAIM(days_never_go_back_for_what_has_waited_since_yesterday),
         CLAIM(the_first_unread_message_of_an_opening_stays_marked),
         CLAIM(text_of_others_is_safe_and_what_cannot_be_shown_is_a_clause),
         CLAIM(notes_stay_behind_what_was_last_when_they_were_made),
+        CLAIM(a_message_that_came_back_before_its_answer_is_shown_once),
         CLAIM(a_send_becomes_its_message_in_place_and_keeps_its_row),
         CLAIM(ticks_follow_the_cursors_of_the_other),
         CLAIM(a_refused_send_keeps_its_text_until_it_is_taken),
@@ -395,6 +438,7 @@ int main(void)
         CLAIM(what_is_deleted_leaves_the_window_and_the_list),
         CLAIM(many_deleted_messages_are_walked_over_in_steps),
         CLAIM(only_what_stood_on_the_screen_in_the_foreground_is_marked),
+        CLAIM(reading_stops_where_something_is_still_due),
         CLAIM(reading_is_said_again_when_a_session_opens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,13 @@ static void a_draft_is_told(void **state)
     assert_true(bytes_equal(buf_bytes(&text), bytes_of_str("half a thou")));
     assert_int_equal(model_draft_put(f->model, BYTES_NONE), 0);
     assert_string_equal(list(f), "bob 1 bob 1 ;");
+    open_with(f, &carol);
+    assert_int_equal(model_draft_put(f->model, bytes_of_str("dear")), 0);
+    open_with(f, &bob);
+    assert_string_equal(list(f), "carol 0  draft;bob 1 bob 1 ;");
+    model_on_change(f->model);
+    update(f);
+    assert_string_equal(list(f), "carol 0  draft;bob 1 bob 1 ;");    /* though nothing was ever said to her */
     buf_fini(&text);
 }
 

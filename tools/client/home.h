@@ -160,6 +160,8 @@ bool home_search_hit(const char *text, struct bytes in, size_t *at_out, size_t *
 /* What was typed to a user and not sent. An empty one is removed; get gives an empty one when there is none. */
 int home_draft_put(struct home *home, const struct user_id *to, struct bytes text);
 int home_draft_get(struct home *home, const struct user_id *to, struct buf *text);
+typedef int draft_fn(void *arg, const struct user_id *to);           /* not 0: stop, and return it */
+int home_draft_each(struct home *home, draft_fn *fn, void *arg);     /* whom there is one to, by name */
 
 /* ---- contacts: what this device calls a user ---- */
 

@@ -80,6 +80,7 @@
     X(DRAFT_PUT, "INSERT OR REPLACE INTO drafts (recipient, text) VALUES (?, ?)")                                      \
     X(DRAFT_DROP, "DELETE FROM drafts WHERE recipient = ?")                                                            \
     X(DRAFT_GET, "SELECT text FROM drafts WHERE recipient = ?")                                                        \
+    X(DRAFT_EACH, "SELECT recipient FROM drafts ORDER BY recipient")                                                   \
     X(CONTACT_PUT, "INSERT INTO contacts (name, user, added) VALUES (?, ?, ?)")                                        \
     X(CONTACT_GET, "SELECT name, user, added FROM contacts WHERE name = ?")                                            \
     X(CONTACT_OF, "SELECT name, user, added FROM contacts WHERE user = ?")                                             \

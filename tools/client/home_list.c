@@ -287,3 +287,16 @@ int home_draft_get(struct home *home, const struct user_id *to, struct buf *text
     home_done(stmt);
     return none_is_fine(err);
 }
+
+int home_draft_each(struct home *home, draft_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = home_stmt(home, SQL_DRAFT_EACH);
+    struct user_id to;
+    int err;
+    while (!(err = home_row(home, stmt))) {
+        err = column_user(stmt, 0, &to) ? fn(arg, &to) : ERR_CORRUPT;
+        if (err) break;
+    }
+    home_done(stmt);
+    return none_is_fine(err);
+}

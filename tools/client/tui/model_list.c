@@ -96,10 +96,10 @@ static bool is_listed(const struct model *m, const struct model_conv *c)
     return c->has_last || c->has_draft || c->marked || is_open(m, &c->conv);
 }
 
-/* An open one without a message is put where one that has just got its first would be. */
+/* One without a message is put where one that has just got its first would be. */
 static void put_order(const struct model *m, struct model_conv *c)
 {
-    if (!c->has_last && is_open(m, &c->conv)) c->order_ms = m->now_ms;
+    if (!c->has_last) c->order_ms = m->now_ms;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -141,8 +141,9 @@ static int add_summary(void *arg, const struct conv_summary *s)
 }
 
 /* Not among the newest of the store, or not in it at all. */
-static int add_missing(struct model *m, const struct user_id *peer)
+static int add_missing(void *arg, const struct user_id *peer)
 {
+    struct model *m = arg;
     struct model_conv c;
     struct conv_id conv = conv_id_direct(&m->account->user, peer);
     if (conv_find(m, &conv) < m->conv_count) return 0;
@@ -169,6 +170,7 @@ int model_list_load(struct model *m)
     int err = home_summary_each(m->home, MODEL_CONVS_MAX + 1, add_summary, m);
     for (size_t i = 0; !err && i < m->waiting_count; i++)
         if (m->waiting[i].state != ANSWERED) err = add_missing(m, &m->waiting[i].to);
+    if (!err) err = home_draft_each(m->home, add_missing, m);
     if (!err && m->is_open) err = add_missing(m, &m->pane.conv.peer);
     return err;
 }
