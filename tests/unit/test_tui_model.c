@@ -1,4 +1,5 @@
-/* test_tui_model.c - the open conversation shows what the store has, in its order, once, and remembers no more than that. */
+/* test_tui_model.c - the open conversation shows what the store has, in its order, once, and remembers no more than
+ * that. */
 #include "tests/unit/tui_model_world.h"
 
 /* ---- rows ---- */
@@ -19,7 +20,8 @@ static void days_stand_between_messages_and_are_named_by_nearness(void **state)
     assert_true(f->place.is_end);
     f->now_ms += DAY_MS;
     update(f);
-    assert_string_equal(rows(f), "=Sunday, 2 February 2025;<bob 1;=Monday, 3 March 2025;<bob 2;=Yesterday;<bob 3;<bob 4;");
+    assert_string_equal(rows(f), "=Sunday, 2 February 2025;<bob 1;=Monday, 3 March 2025;<bob 2;"
+                                 "=Yesterday;<bob 3;<bob 4;");
 }
 
 static void days_never_go_back_for_what_has_waited_since_yesterday(void **state)

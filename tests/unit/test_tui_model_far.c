@@ -3,8 +3,10 @@
 
 /* ---- a server's answers ---- */
 
-/* A page of what bob said from `first` to `last` (none: last is less). It lies in the store first, as sync.c sees to. */
-static int page(struct fixture *f, const struct model_fetch *fetch, uint64_t first, uint64_t last, uint64_t head, bool more)
+/* A page of what bob said from `first` to `last` (none: last is less). It lies in the store first, as sync.c sees to.
+ * */
+static int page(struct fixture *f, const struct model_fetch *fetch, uint64_t first, uint64_t last, uint64_t head,
+                bool more)
 {
     struct buf records, frame;
     struct msg_page p = { .conv = fetch->conv, .head = head, .more = more };
@@ -15,8 +17,8 @@ static int page(struct fixture *f, const struct model_fetch *fetch, uint64_t fir
     for (uint64_t seq = first; seq <= last; seq++, count++) {
         snprintf(text, sizeof text, "bob %u", (unsigned)seq);
         put(f, &bob, &bob, bobs, seq, seq, text, MESSAGE_PAGED);
-        struct msg_message m = { .conv = conv_of(&bob), .seq = seq, .id = id_of(&bob, seq), .kind = KIND_MESSAGE, .from = bob,
-                                 .device = bobs, .is_direct = true, .members = { alice, bob },
+        struct msg_message m = { .conv = conv_of(&bob), .seq = seq, .id = id_of(&bob, seq), .kind = KIND_MESSAGE,
+                                 .from = bob, .device = bobs, .is_direct = true, .members = { alice, bob },
                                  .body = bytes_of("\x92\x00\xa1x", 4) };
         assert_int_equal(page_add(&records, &m), 0);
     }
@@ -224,7 +226,7 @@ static void a_search_finds_the_newest_first_and_shows_them_around_the_hit(void *
 {
     struct fixture *f = *state;
     bool more;
-    char text[600] = "", shown[MODEL_LINE_BYTES_MAX + 1];
+    char text[700] = "", shown[MODEL_LINE_BYTES_MAX + 1];
     conv_put(f, &bob, 3, 3);
     conv_put(f, &carol, 9, 9);
     put(f, &bob, &bob, bobs, 1, 1, "Over the HILLS\nand far away", MESSAGE_SHOWN);

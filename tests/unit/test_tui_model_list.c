@@ -1,4 +1,5 @@
-/* test_tui_model_list.c - the list tells of each conversation what the store has, newest first, and keeps what is selected. */
+/* test_tui_model_list.c - the list tells of each conversation what the store has, newest first, and keeps what is
+ * selected. */
 #include "tests/unit/tui_model_world.h"
 
 static struct user_id user_number(unsigned n)

@@ -1,8 +1,9 @@
-/* test_tui_model_random.c - whatever comes, is said, lost, scrolled, deleted and looked at, in whatever order: the window is
- * a stretch of what the store says, the list tells what the store tells, and nothing moves what is being read.
+/* test_tui_model_random.c - whatever comes, is said, lost, scrolled, deleted and looked at, in whatever order: the
+ * window is a stretch of what the store says, the list tells what the store tells, and nothing moves what is being
+ * read.
  *
- * A server made of an array talks to the real sync.c. It had a history before this device was there, answers requests late or
- * not at all, and pushes now and then with a gap. PIPIT_SEED repeats a run. */
+ * A server made of an array talks to the real sync.c. It had a history before this device was there, answers requests
+ * late or not at all, and pushes now and then with a gap. PIPIT_SEED repeats a run. */
 #include "tests/unit/sync_world.h"
 #include "tools/client/tui/model.h"
 
@@ -294,7 +295,8 @@ static int see_message(void *arg, const struct message_row *row)
 {
     struct store *s = arg;
     if (row->hidden) return 0;
-    s->all[s->count++] = (struct shown){ row->m.id, row->m.from, row->m.device, row->m.client_seq, row->m.seq, row->state };
+    s->all[s->count++] = (struct shown){ row->m.id, row->m.from, row->m.device, row->m.client_seq,
+                                              row->m.seq, row->state };
     return 0;
 }
 
@@ -306,10 +308,9 @@ static int see_waiting(void *arg, const struct outbox_row *row)
     return 0;
 }
 
-static void check_row(const struct world *w, const struct model_row *r, const struct shown *s, uint64_t delivered, uint64_t read)
+static void check_row(const struct model_row *r, const struct shown *s, uint64_t delivered, uint64_t read)
 {
     bool own = user_id_equal(&s->from, &alice);
-    (void)w;
     assert_int_equal(msg_id_compare(&r->message, &s->id), 0);
     assert_int_equal(r->is_own, own);
     assert_int_equal(r->id.number, own && s->device.v == mine.v ? s->client_seq : 0);
@@ -339,7 +340,7 @@ static void check_window(struct world *w, const struct store *s)
             if (!placed && !model_has_older(w->model)) assert_int_equal(at, 0);
             placed = true;
             assert_true(at < s->count);
-            check_row(w, r, &s->all[at++], delivered, read);
+            check_row(r, &s->all[at++], delivered, read);
             messages++;
         } else if (r->ticks == TICKS_REFUSED) {
             refused++;
@@ -396,8 +397,8 @@ static void check_below(struct world *w, const struct store *s)
     for (size_t i = 0; i < end; i++)
         if (model_row(w->model, i)->is_stored) last = model_row(w->model, i)->message;
     for (size_t i = 0; i < s->count; i++)
-        wanted += s->all[i].state == MESSAGE_FRESH && s->all[i].seq > row.read && user_id_equal(&s->all[i].from, &bob) &&
-                  msg_id_compare(&s->all[i].id, &last) > 0;
+        wanted += s->all[i].state == MESSAGE_FRESH && s->all[i].seq > row.read &&
+                  user_id_equal(&s->all[i].from, &bob) && msg_id_compare(&s->all[i].id, &last) > 0;
     if (end == model_row_count(w->model) && !model_has_newer(w->model)) wanted = 0;
     assert_int_equal(below, wanted < UNREAD_MAX ? wanted : UNREAD_MAX);
 }
@@ -488,8 +489,8 @@ static void the_window_is_a_stretch_of_the_store_whatever_happens(void **state)
         tell_events(&w);
         check(&w);
     }
-    print_message("moved %zu, at the end %zu, pages %zu, refused %zu, said %llu\n", w.shifts, w.follows, w.fetches, w.refused,
-                  (unsigned long long)w.head);
+    print_message("moved %zu, at the end %zu, pages %zu, refused %zu, said %llu\n", w.shifts, w.follows, w.fetches,
+                  w.refused, (unsigned long long)w.head);
     model_free(w.model);
 }
 

@@ -1,4 +1,5 @@
-/* tui_model_world.h - a device whose store is filled by hand, and the model of its screen, for the tests of tui/model*.c.
+/* tui_model_world.h - a device whose store is filled by hand, and the model of its screen, for the tests of
+ * tui/model*.c.
  *
  * We are alice, on device `mine`. Time is UTC, and now is noon of 4 March 2025, a Tuesday. */
 #ifndef PIPIT_TESTS_TUI_MODEL_WORLD_H
@@ -184,7 +185,8 @@ static inline struct msg_id accepted(struct fixture *f, const struct user_id *to
     if (home_conv_get(f->home, &conv, &row)) conv_put(f, to, 0, 0);
     struct msg_id id = put(f, to, &alice, mine, client_seq, seq, text, MESSAGE_SHOWN);
     assert_int_equal(home_outbox_remove(f->home, client_seq), 0);
-    struct sync_event e = { .kind = SYNC_ACCEPTED, .conv = conv, .seq = seq, .id = id, .client_seq = client_seq, .user = *to };
+    struct sync_event e = { .kind = SYNC_ACCEPTED, .conv = conv, .seq = seq, .id = id, .client_seq = client_seq,
+                            .user = *to };
     model_on_event(f->model, &e);
     return id;
 }
@@ -196,11 +198,11 @@ static inline void open_with(struct fixture *f, const struct user_id *peer)
     assert_int_equal(model_open(f->model, peer, &f->place), 0);
 }
 
-static const char ticks_marks[] = { [TICKS_NONE] = ' ', [TICKS_WAITING] = '.', [TICKS_SENT] = 's', [TICKS_DELIVERED] = 'd',
-                                    [TICKS_READ] = 'r', [TICKS_REFUSED] = 'x' };
+static const char ticks_marks[] = { [TICKS_NONE] = ' ', [TICKS_WAITING] = '.', [TICKS_SENT] = 's',
+                                    [TICKS_DELIVERED] = 'd', [TICKS_READ] = 'r', [TICKS_REFUSED] = 'x' };
 
-/* All rows: "<bob 1", "s>hi" (own, with its ticks), "=Today", "+new messages", "#a note", "~0", the number of the gap's state;
- * each followed by ";". */
+/* All rows: "<bob 1", "s>hi" (own, with its ticks), "=Today", "+new messages", "#a note", "~0", the number of the gap's
+ * state; each followed by ";". */
 static inline char *rows(struct fixture *f)
 {
     static char all[64 * 1024];
@@ -251,8 +253,8 @@ static inline char *list(struct fixture *f)
     all[0] = '\0';
     for (size_t i = 0; i < model_conv_count(f->model); i++) {
         const struct model_conv *c = model_conv(f->model, i);
-        len += (size_t)snprintf(all + len, sizeof all - len, "%s %u%s %s%c%s;", c->name, c->unread, c->marked ? "!" : "",
-                                c->last, ticks_marks[c->last_ticks], c->has_draft ? "draft" : "");
+        len += (size_t)snprintf(all + len, sizeof all - len, "%s %u%s %s%c%s;", c->name, c->unread,
+                                c->marked ? "!" : "", c->last, ticks_marks[c->last_ticks], c->has_draft ? "draft" : "");
         assert_true(len < sizeof all);
     }
     return all;

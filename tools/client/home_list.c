@@ -146,8 +146,8 @@ int home_message_each_newer(struct home *home, const struct conv_id *conv, const
 /* ---- search ---- */
 
 /* Text as it is compared: no case, no accents, no difference of form. */
-static const utf8proc_option_t fold_how = UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK |
-                                          UTF8PROC_IGNORE | UTF8PROC_STABLE;
+static const utf8proc_option_t fold_how = UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD |
+                                          UTF8PROC_STRIPMARK | UTF8PROC_IGNORE | UTF8PROC_STABLE;
 
 /* NULL: out of memory. The caller frees it. */
 static char *fold(struct bytes text)
@@ -219,8 +219,8 @@ int home_search(struct home *home, const char *text, const struct conv_id *conv,
     return err;
 }
 
-/* Folded one code point after the other: for each byte of `folded` four of `origins` say where in the text it comes from. That
- * is what fold() makes of the whole, since all that could change places there, marks, is left out. */
+/* Folded one code point after the other: for each byte of `folded` four of `origins` say where in the text it comes
+ * from. That is what fold() makes of the whole, since all that could change places there, marks, is left out. */
 static void fold_with_origins(struct bytes in, struct buf *folded, struct buf *origins)
 {
     utf8proc_int32_t c, parts[32];

@@ -34,8 +34,8 @@ enum sync_kind {
     SYNC_LATER,                   /* not now, and tried again by itself in time_ms: err, text; an own send: client_seq,
                                      user (to). Told when a request first meets this error, not at each try */
     SYNC_ERROR,                   /* an ERROR that answers HELLO, or nothing that waits: err, again, time_ms, text */
-    SYNC_MOVED,                   /* conv: what of it is there without a gap, or the user's own read cursor, may have moved.
-                                     Told last, once for each conversation that a transaction touched */
+    SYNC_MOVED,                   /* conv: what of it is there without a gap, or the user's own read cursor, may have
+                                     moved. Told last, once for each conversation that a transaction touched */
     SYNC_SYNCED,                  /* all that waited at HELLO has come */
     SYNC_PONG,                    /* number: what sync_ping() returned */
     SYNC_GOODBYE,                 /* err, text, time_ms: when to come back (0: as you like) */

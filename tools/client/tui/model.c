@@ -1,11 +1,11 @@
 /* model.c - what no longer is as it was, and the sends that wait (see model.h).
  *
- * An event only says which conversation it touches: model_bring() reads that one again, and all when there were too many to
- * remember or a session began. So a burst of a thousand messages costs one look at each conversation, and what is shown is
- * always what the store says, never what events added up to.
+ * An event only says which conversation it touches: model_bring() reads that one again, and all when there were too
+ * many to remember or a session began. So a burst of a thousand messages costs one look at each conversation, and what
+ * is shown is always what the store says, never what events added up to.
  *
- * Sends that wait are held here for all conversations, with what was typed: a refused one is gone from the outbox by the time
- * that is told, and its text must not be. */
+ * Sends that wait are held here for all conversations, with what was typed: a refused one is gone from the outbox by
+ * the time that is told, and its text must not be. */
 #include "tools/client/tui/model_impl.h"
 
 #include <assert.h>
@@ -183,7 +183,8 @@ int model_sent(struct model *m, uint64_t client_seq)
     int err = waiting_find(m, client_seq) ? 0 : home_outbox_get(m->home, client_seq, waiting_add, m);
     if (err) return err == ERR_NOT_FOUND ? 0 : err;    /* answered already: the event of that is told */
     const struct waiting *w = waiting_find(m, client_seq);
-    if (m->is_open && user_id_equal(&w->to, &m->pane.conv.peer)) m->pane.has_new = false;    /* who answers has seen it */
+    /* Who answers has seen what was new. */
+    if (m->is_open && user_id_equal(&w->to, &m->pane.conv.peer)) m->pane.has_new = false;
     touch_user(m, &w->to);
     return model_bring(m);
 }

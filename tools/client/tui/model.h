@@ -8,11 +8,11 @@
  *     draw                   model_conv(), model_row() …
  *     model_seen()           told which rows now stand on the screen: gives what is to be marked as shown and read
  *
- * Of the open conversation a window of messages is held, in memory that does not grow with the history: model_older() and
- * model_newer() move it. Rows are logical (a message, a line between two days, …): how many lines of the screen one takes
- * is the view's to know. A row keeps its id for as long as it is the same thing, wherever it stands then: a send that
- * waits and the message it becomes are one row. The window never moves what is being read: what arrives while its end is
- * not in sight is counted by model_below().
+ * Of the open conversation a window of messages is held, in memory that does not grow with the history: model_older()
+ * and model_newer() move it. Rows are logical (a message, a line between two days, …): how many lines of the screen one
+ * takes is the view's to know. A row keeps its id for as long as it is the same thing, wherever it stands then: a send
+ * that waits and the message it becomes are one row. The window never moves what is being read: what arrives while its
+ * end is not in sight is counted by model_below().
  *
  * All text that is given out is safe and UTF-8 (output.h): no control characters, in a message's text line ends only.
  * What const functions give is good until the next call of one that is not const, model_on_event() aside.
@@ -26,7 +26,7 @@
 
 enum {
     MODEL_CONVS_MAX = 200,        /* conversations in the list: who looks further back searches */
-    MODEL_WINDOW_MAX = 500,       /* messages held of the open conversation: many screens, and read again in a millisecond */
+    MODEL_WINDOW_MAX = 500,       /* messages held of the open conversation: many screens, read in about a millisecond */
     MODEL_PAGE = 100,             /* messages that one model_older() or model_newer() adds at most */
     MODEL_SCAN_MAX = 4000,        /* rows of the store one call looks at, when most of them were deleted */
     MODEL_WAITING_MAX = 512,      /* own sends without an answer, the newest: those before them show when accepted */
@@ -49,7 +49,8 @@ void model_on_event(struct model *m, const struct sync_event *e);
 /* All is to be read again: another process may have changed the store. */
 void model_on_change(struct model *m);
 enum { MODEL_CHANGED_LIST = 1, MODEL_CHANGED_ROWS = 2 };
-/* Brings up to date, days too. Nothing to do costs nothing. *changed_out: what is to be drawn again, since the last call. */
+/* Brings up to date, days too. Nothing to do costs nothing. *changed_out: what is to be drawn again, since the last
+ * call. */
 int model_update(struct model *m, uint64_t now_ms, unsigned *changed_out);
 
 /* ---- the list of conversations, newest first ---- */
@@ -87,8 +88,8 @@ uint32_t model_unread_convs(const struct model *m);                /* in the lis
 size_t model_selected(const struct model *m);
 void model_select(struct model *m, size_t at);                     /* beyond the end: the last */
 void model_select_by(struct model *m, long delta);                 /* stops at the ends */
-/* The next one, round the end, that is unread or marked; whose name or user has `text` at its beginning, whatever its case
- * (ASCII), from the selected one on. False: none, and nothing is changed. */
+/* The next one, round the end, that is unread or marked; whose name or user has `text` at its beginning, whatever its
+ * case (ASCII), from the selected one on. False: none, and nothing is changed. */
 bool model_select_unread(struct model *m);
 bool model_select_named(struct model *m, const char *text);
 bool model_select_peer(struct model *m, const struct user_id *peer);
@@ -139,20 +140,21 @@ struct model_place {
     bool is_end;                  /* the last row stands at the bottom; else: */
     struct row_id row;            /* this one is in sight: ROW_NEW, or the message that was looked for */
 };
-/* At its first unread message, else at its end. Takes its owner's mark away. A user with whom there is no conversation yet
- * has an empty one. `peer` is oneself for notes. */
+/* At its first unread message, else at its end. Takes its owner's mark away. A user with whom there is no conversation
+ * yet has an empty one. `peer` is oneself for notes. */
 int model_open(struct model *m, const struct user_id *peer, struct model_place *place_out);
 /* With the messages around this one. ERR_NOT_FOUND (nothing is changed): it is not there, or was deleted. */
 int model_open_at(struct model *m, const struct user_id *peer, const struct msg_id *id, struct model_place *place_out);
-void model_close(struct model *m);
+void model_close(struct model *m);                                 /* nothing when none is open */
 const struct model_conv *model_opened(const struct model *m);      /* NULL: none is open */
 
 size_t model_row_count(const struct model *m);
 const struct model_row *model_row(const struct model *m, size_t at);
 size_t model_row_find(const struct model *m, const struct row_id *id);     /* SIZE_MAX: it is not in the window */
 
-/* Messages beyond the window are in the store. One call adds up to MODEL_PAGE at one end and drops as many at the other when
- * the window is full; now and then it adds none although there are more (MODEL_SCAN_MAX): call it again in the next turn. */
+/* Messages beyond the window are in the store. One call adds up to MODEL_PAGE at one end and drops as many at the other
+ * when the window is full; now and then it adds none although there are more (MODEL_SCAN_MAX): call it again in the
+ * next turn. */
 bool model_has_older(const struct model *m);
 bool model_has_newer(const struct model *m);
 int model_older(struct model *m);
@@ -173,9 +175,10 @@ struct model_seen {
     bool has_seq;                 /* false: reads nothing further, conv_count is 0 */
     uint64_t seq;
 };
-/* `count` rows from `first` on stand on the screen, whole or in part; `foreground`: and a person may be looking. Told after
- * each drawing, with count 0 when the conversation is not to be seen: the window is kept around them. True: `out` is to be
- * marked; then model_seen_done(), and another call may give more. */
+/* `count` rows from `first` on stand on the screen, whole or in part; `foreground`: and a person may be looking. Told
+ * after each drawing, with count 0 when the conversation is not to be seen: a window that is full follows what comes
+ * only when its last row was in sight. True: `out` is to be marked; then model_seen_done(), and another call may give
+ * more. */
 bool model_seen(struct model *m, size_t first, size_t count, bool foreground, struct model_seen *out);
 void model_seen_done(struct model *m, const struct model_seen *seen);
 
@@ -196,8 +199,8 @@ struct model_fetch {
     uint64_t before;              /* 0: the newest */
     uint64_t limit;
 };
-/* One is wanted: a gap is near the screen, or what the server has last is not known. Nothing is wanted while one is under
- * way, and after a failure not before the link is there again or model_fetch_again(). */
+/* One is wanted: a gap is near the screen, or what the server has last is not known. Nothing is wanted while one is
+ * under way, and after a failure not before the link is there again or model_fetch_again(). */
 bool model_fetch_take(struct model *m, struct model_fetch *out);
 /* Its answer, a frame: PAGE or ERROR; ERR_MALFORMED: neither. The store has the messages by then. */
 int model_fetch_done(struct model *m, const struct model_fetch *fetch, struct bytes answer);

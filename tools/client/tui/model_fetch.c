@@ -1,8 +1,8 @@
 /* model_fetch.c - what was seen, and which messages only the server has (see model.h).
  *
- * Sequences are without gaps, so where those of the store jump, or do not begin at 1, there may be messages that this device
- * never had: it was logged in later than they were said. `known` are the sequences the server has answered for since the
- * session opened, be it with nothing: what is missing there will not be asked for again. */
+ * Sequences are without gaps, so where those of the store jump, or do not begin at 1, there may be messages that this
+ * device never had: it was logged in later than they were said. `known` are the sequences the server has answered for
+ * since the session opened, be it with nothing: what is missing there will not be asked for again. */
 #include "tools/client/tui/model_impl.h"
 
 #include <assert.h>

@@ -55,8 +55,8 @@ struct range { uint64_t first, last; };
 
 /* The open conversation.
  *
- * entries are all messages that can be shown of [entries[0], the last one], and when at_end of all behind. Rows of the store
- * below `top` were not looked at yet; between `top` and entries[0] there is nothing to show. */
+ * entries are all messages that can be shown of [entries[0], the last one], and when at_end of all behind. Rows of the
+ * store below `top` were not looked at yet; between `top` and entries[0] there is nothing to show. */
 struct pane {
     struct model_conv conv;
     struct conv_row row;          /* as read with the window */

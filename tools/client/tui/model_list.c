@@ -1,7 +1,7 @@
 /* model_list.c - the list of conversations: read from the store as a whole, or one of it (see model.h).
  *
- * A conversation stands in the list when it has something to show: a message, a send that waits, a draft, a mark, or that it
- * is open. One whose messages were deleted leaves it until the next comes. */
+ * A conversation stands in the list when it has something to show: a message, a send that waits, a draft, a mark, or
+ * that it is open. One whose messages were deleted leaves it until the next comes. */
 #include "tools/client/tui/model_impl.h"
 
 #include <assert.h>

@@ -1,11 +1,12 @@
 /* model_pane.c - the window of messages of the open conversation (see model.h).
  *
- * The window is a stretch of message ids, and what is in it is what the store has there: load() reads it whole, from its first
- * message to its last, or to the end. All moving is choosing another first message, which reach() finds by walking down. So
- * a message that comes to lie in the middle (a gap was filled) stands where it belongs, and one that was deleted is gone.
+ * The window is a stretch of message ids, and what is in it is what the store has there: load() reads it whole, from
+ * its first message to its last, or to the end. All moving is choosing another first message, which reach() finds by
+ * walking down. So a message that comes to lie in the middle (a gap was filled) stands where it belongs, and one that
+ * was deleted is gone.
  *
- * A window that is full drops what is behind it when it is moved up, and what is before it when it is moved down. One that
- * is at the end and full when more comes stays where it is, unless its end is in sight: then it follows. */
+ * A window that is full drops what is behind it when it is moved up, and what is before it when it is moved down. One
+ * that is at the end and full when more comes stays where it is, unless its end is in sight: then it follows. */
 #include "tools/client/tui/model_impl.h"
 
 #include <assert.h>
@@ -143,12 +144,14 @@ static int reach_row(void *arg, const struct message_row *row)
     return ++r->found == r->wanted ? ERR_END : 0;
 }
 
-/* Takes `top` down over `wanted` messages, or as far as one call may look. *found_out: there was one, and *first_out is it. */
+/* Takes `top` down over `wanted` messages, or as far as one call may look. *found_out: there was one, and *first_out is
+ * it. */
 static int reach(struct model *m, size_t wanted, struct msg_id *first_out, bool *found_out)
 {
     struct pane *p = &m->pane;
     struct reaching r = { .wanted = wanted };
-    int err = home_message_each_older(m->home, &p->conv.conv, p->has_top ? &p->top : NULL, MODEL_SCAN_MAX, reach_row, &r);
+    const struct msg_id *before = p->has_top ? &p->top : NULL;
+    int err = home_message_each_older(m->home, &p->conv.conv, before, MODEL_SCAN_MAX, reach_row, &r);
     if (err && err != ERR_END) return err;
     p->top_done = !err && r.looked < MODEL_SCAN_MAX;
     if (r.looked) {

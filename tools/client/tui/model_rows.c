@@ -1,8 +1,8 @@
 /* model_rows.c - rows out of the window: messages, and the lines between them (see model.h).
  *
- * They are made anew from the window whenever something changed; their ids come from what they are, so that a view finds its
- * place again. Order: messages by id, then what waits by number; before a message, as far as each is there, a gap, its day,
- * the line of what is new; behind it the notes that were made when it was the last. */
+ * They are made anew from the window whenever something changed; their ids come from what they are, so that a view
+ * finds its place again. Order: messages by id, then what waits by number; before a message, as far as each is there, a
+ * gap, its day, the line of what is new; behind it the notes that were made when it was the last. */
 #include "tools/client/tui/model_impl.h"
 
 #include <assert.h>
@@ -42,7 +42,8 @@ static uint64_t day_before(uint64_t ms)
 /* In English like all else that is said, whatever the locale. */
 static void day_text(uint64_t ms, uint64_t now_ms, char out[static DAY_TEXT_MAX])
 {
-    static const char *const weekdays[] = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday" };
+    static const char *const weekdays[] = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
+                                            "Saturday" };
     static const char *const months[] = { "January", "February", "March", "April", "May", "June", "July", "August",
                                           "September", "October", "November", "December" };
     struct tm tm;
@@ -50,7 +51,8 @@ static void day_text(uint64_t ms, uint64_t now_ms, char out[static DAY_TEXT_MAX]
     if (day == model_day(now_ms)) strcpy(out, "Today");
     else if (day == day_before(now_ms)) strcpy(out, "Yesterday");
     else if (!local(ms, &tm)) strcpy(out, "?");
-    else snprintf(out, DAY_TEXT_MAX, "%s, %d %s %d", weekdays[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900);
+    else snprintf(out, DAY_TEXT_MAX, "%s, %d %s %d", weekdays[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
+                  tm.tm_year + 1900);
 }
 
 void model_when(uint64_t ms, uint64_t now_ms, char out[static 16])
@@ -76,8 +78,8 @@ static struct model_row *add(struct making *k, enum row_kind kind, uint64_t numb
 {
     assert(k->p->row_count < ROWS_MAX);
     struct model_row *row = &k->p->rows[k->p->row_count++];
-    *row = (struct model_row){ .id = { .kind = kind, .number = number }, .text = text, .text_len = strlen(text), .from = "",
-                               .why = "" };
+    *row = (struct model_row){ .id = { .kind = kind, .number = number }, .text = text, .text_len = strlen(text),
+                               .from = "", .why = "" };
     return row;
 }
 

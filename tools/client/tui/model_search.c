@@ -83,7 +83,8 @@ static int find(void *arg, const struct message_row *row)
     if (row->state != MESSAGE_SHOWN && conv.has_stored && row->has_seq && row->m.seq > conv.stored) return 0;
     if (s->count == MODEL_FOUND_MAX) return ERR_END;
     struct model_found *f = &s->found[s->count];
-    *f = (struct model_found){ .conv = row->m.conv, .peer = row->peer, .id = row->m.id, .time_ms = msg_id_ms(&row->m.id),
+    *f = (struct model_found){ .conv = row->m.conv, .peer = row->peer, .id = row->m.id,
+                               .time_ms = msg_id_ms(&row->m.id),
                                .is_own = user_id_equal(&row->m.from, &m->account->user) };
     home_search_hit(s->text, text, &hit, &hit_len);
     err = put_line(f, text, hit, hit_len);
