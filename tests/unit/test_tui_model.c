@@ -61,6 +61,37 @@ static void the_first_unread_message_of_an_opening_stays_marked(void **state)
     assert_true(f->place.is_end);
 }
 
+static void the_line_of_what_is_new_is_where_it_was_even_out_of_the_window(void **state)
+{
+    struct fixture *f = *state;
+    conv_put(f, &bob, 900, 10);
+    many_old(f, &bob, 1, 900);
+    open_with(f, &bob);
+    assert_true(model_row_find(f->model, &f->place.row) != SIZE_MAX);
+    assert_int_equal(model_end(f->model), 0);
+    assert_int_equal(model_row_find(f->model, &f->place.row), SIZE_MAX);
+    expect_window(f, &bob, 801, 900);
+}
+
+static void unread_messages_that_were_deleted_are_not_new(void **state)
+{
+    struct fixture *f = *state;
+    struct msg_id third = id_of(&bob, 3);
+    conv_put(f, &bob, 3, 1);
+    many_old(f, &bob, 1, 3);
+    open_with(f, &bob);
+    assert_string_equal(rows(f), "=Today;<bob 1;+new messages;<bob 2;<bob 3;");
+    struct row_id second = model_row(f->model, 3)->id;
+    assert_int_equal(model_delete(f->model, &second), 0);
+    assert_string_equal(rows(f), "=Today;<bob 1;+new messages;<bob 3;");
+    open_with(f, &bob);
+    assert_string_equal(rows(f), "=Today;<bob 1;+new messages;<bob 3;");
+    assert_int_equal(home_message_hide(f->home, &third), 0);
+    open_with(f, &bob);
+    assert_string_equal(rows(f), "=Today;<bob 1;");
+    assert_true(f->place.is_end);
+}
+
 static void text_of_others_is_safe_and_what_cannot_be_shown_is_a_clause(void **state)
 {
     struct fixture *f = *state;
@@ -425,6 +456,8 @@ int main(void)
         CLAIM(days_stand_between_messages_and_are_named_by_nearness),
         CLAIM(days_never_go_back_for_what_has_waited_since_yesterday),
         CLAIM(the_first_unread_message_of_an_opening_stays_marked),
+        CLAIM(the_line_of_what_is_new_is_where_it_was_even_out_of_the_window),
+        CLAIM(unread_messages_that_were_deleted_are_not_new),
         CLAIM(text_of_others_is_safe_and_what_cannot_be_shown_is_a_clause),
         CLAIM(notes_stay_behind_what_was_last_when_they_were_made),
         CLAIM(a_message_that_came_back_before_its_answer_is_shown_once),

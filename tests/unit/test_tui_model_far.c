@@ -1,6 +1,10 @@
 /* test_tui_model_far.c - what is not at hand: messages that only the server has, and those that are searched for. */
 #include "tests/unit/tui_model_world.h"
 
+#include <sodium.h>
+
+#include "tools/client/tui/model_impl.h"
+
 /* ---- a server's answers ---- */
 
 /* A page of what bob said from `first` to `last` (none: last is less). It lies in the store first, as sync.c sees to.
@@ -107,6 +111,8 @@ static void a_gap_is_asked_for_when_it_is_near_the_screen_from_below(void **stat
     many_old(f, &bob, 201, 210);
     many_old(f, &bob, 301, 400);
     open_with(f, &bob);
+    assert_int_equal(model_row(f->model, 0)->id.kind, ROW_GAP);      /* known though 210 is not in the window */
+    assert_int_equal(model_row(f->model, 0)->id.number, 301);
     assert_int_equal(model_older(f->model), 0);
     assert_int_equal(model_row(f->model, 0)->id.kind, ROW_GAP);      /* before 201 */
     assert_int_equal(model_row(f->model, 12)->id.kind, ROW_GAP);     /* behind a day and ten messages */
@@ -147,6 +153,51 @@ static void what_the_server_does_not_have_is_not_asked_for_again(void **state)
     update(f);
     see(f, 0, model_row_count(f->model));
     expect_fetch(f, 25, &fetch);
+}
+
+static void where_the_server_begins_nothing_more_is_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    struct model_fetch fetch;
+    conv_put(f, &bob, 11, 11);
+    old(f, &bob, 11);
+    open_with(f, &bob);
+    see(f, 0, model_row_count(f->model));
+    expect_fetch(f, 11, &fetch);
+    assert_int_equal(page(f, &fetch, 5, 10, 11, false), 0);    /* 1 to 4 have been given up there */
+    expect_window(f, &bob, 5, 11);
+    see(f, 0, model_row_count(f->model));
+    assert_false(model_fetch_take(f->model, &fetch));
+}
+
+/* Against a list of every sequence; no more stretches than are remembered. */
+static void what_is_known_of_sequences_is_what_was_added(void **state)
+{
+    enum { SEQS = 60, ADDED = 12 };
+    uint64_t random = 0;
+    const char *given = getenv("PIPIT_SEED");
+    (void)state;
+    if (given) random = strtoull(given, NULL, 0);
+    else randombytes_buf(&random, sizeof random);
+    print_message("PIPIT_SEED=%llu\n", (unsigned long long)random);
+    for (unsigned round = 0; round < 500; round++) {
+        struct pane p = { .known_count = 0 };
+        bool known[SEQS + 1] = { false };
+        for (unsigned i = 0; i < ADDED; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            uint64_t first = 1 + (random >> 33) % SEQS, last = first + (random >> 40) % 8;
+            if (last > SEQS) last = SEQS;
+            model_known_add(&p, first, last);
+            for (uint64_t seq = first; seq <= last; seq++) known[seq] = true;
+        }
+        for (uint64_t first = 1; first <= SEQS; first++) {
+            for (uint64_t last = first; last <= SEQS; last++) {
+                uint64_t wanted = last;
+                while (wanted >= first && known[wanted]) wanted--;
+                assert_int_equal(model_known_missing(&p, first, last), wanted >= first ? wanted : 0);
+            }
+        }
+    }
 }
 
 static void a_failure_is_told_and_waits_for_the_link_or_a_person(void **state)
@@ -291,6 +342,8 @@ int main(void)
         CLAIM(a_conversation_that_is_nowhere_is_asked_for_once),
         CLAIM(a_gap_is_asked_for_when_it_is_near_the_screen_from_below),
         CLAIM(what_the_server_does_not_have_is_not_asked_for_again),
+        CLAIM(where_the_server_begins_nothing_more_is_asked_for),
+        CLAIM(what_is_known_of_sequences_is_what_was_added),
         CLAIM(a_failure_is_told_and_waits_for_the_link_or_a_person),
         CLAIM(a_page_that_was_not_asked_for_is_malformed),
         CLAIM(what_is_before_a_deleted_conversation_rests_until_a_person_asks),

@@ -71,7 +71,6 @@ struct making {
     struct pane *p;
     uint64_t day;                 /* of the row before */
     size_t days;
-    bool new_done;
 };
 
 static struct model_row *add(struct making *k, enum row_kind kind, uint64_t number, const char *text)
@@ -118,12 +117,12 @@ static void add_notes(struct making *k, const struct row_id *after)
 
 /* Is this the first message at or behind the one that was new when the conversation was opened? Not when it only is the
  * first of the window: then the line is further up. */
-static bool is_new_line(const struct making *k, size_t at)
+static bool is_new_line(const struct pane *p, size_t at)
 {
-    const struct pane *p = k->p;
     int order = msg_id_compare(&p->entries[at].id, &p->first_new);
-    if (!p->has_new || k->new_done || order < 0) return false;
-    return order == 0 || at > 0 || p->top_done;
+    if (!p->has_new || order < 0) return false;
+    if (order == 0) return true;
+    return at > 0 ? msg_id_compare(&p->entries[at - 1].id, &p->first_new) < 0 : p->top_done;
 }
 
 static void add_entry(struct making *k, size_t at)
@@ -132,10 +131,7 @@ static void add_entry(struct making *k, size_t at)
     const struct entry *e = &p->entries[at];
     if (e->has_gap) add_gap(k, e->gap_before, false);
     add_day(k, msg_id_ms(&e->id));
-    if (is_new_line(k, at)) {
-        add(k, ROW_NEW, 0, "new messages");
-        k->new_done = true;
-    }
+    if (is_new_line(p, at)) add(k, ROW_NEW, 0, "new messages");
     struct model_row *row = add(k, ROW_MESSAGE, e->client_seq, p->texts + e->text_at);
     if (!e->client_seq) row->id.id = e->id;
     row->text_len = e->text_len;
