@@ -114,9 +114,12 @@ static void a_home_that_another_program_keeps_is_named_and_still_of_use(void **s
     char id[MSG_ID_TEXT], holder[64];
     pipit_begin(s, &q, "bob", WORDS("listen", "--json"), false);
     hear_until(&q, "\"synced\"");
-    assert_int_equal(run(s, "bob", WORDS("listen")), 2);
     snprintf(holder, sizeof holder, "(pid %ld, listen) has the session", (long)q.pid);
+    assert_int_equal(run(s, "bob", WORDS("listen")), 4);
     said(holder);
+    assert_int_equal(run(s, "bob", WORDS("chat", "alice")), 4);
+    said(holder);
+    assert_int_equal(run(s, "bob", WORDS("listen", "--loudly")), 2);    /* what is wrong usage stays that */
     sends(s, "bob", "alice", "all the same", id);
     kill(q.pid, SIGTERM);
     assert_int_equal(finish(&q), 0);

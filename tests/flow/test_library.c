@@ -82,7 +82,7 @@ static void a_home_that_another_program_keeps_is_told_by_name(void **state)
     make_user(s, "echo");
     bot_begin(s);
     p.with_errors = true;
-    assert_int_equal(pipit(s, &p, "echo", WORDS("listen")), 2);
+    assert_int_equal(pipit(s, &p, "echo", WORDS("listen")), 4);
     assert_non_null(strstr(p.text, ", echo) has the session of this home"));
     assert_int_equal(pipit(s, &p, "echo", WORDS("send", "alice", "beside")), 0);    /* by the bot's session */
     kill(bot.pid, SIGTERM);

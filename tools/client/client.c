@@ -17,7 +17,7 @@ int client_open(const struct options *o, struct client *client)
     } else if (err) {
         fprintf(stderr, "pipit: %s: %s\n", err == ERR_CONFIG ? "--server" : o->home, why);
     }
-    if (err) return EXIT_USAGE;
+    if (err) return err == ERR_IN_USE ? EXIT_IN_USE : EXIT_USAGE;
     client->home = client->pipit->home;
     client->account = client->pipit->account;
     client->url = client->pipit->url;
@@ -51,7 +51,7 @@ int client_fail(int err, const char *why)
         return EXIT_REFUSED;
     case ERR_IN_USE:
         fprintf(stderr, "pipit: end it, or log in with another --home\n");
-        return EXIT_USAGE;
+        return EXIT_IN_USE;
     case ERR_NO_SPACE: case ERR_IO: case ERR_CORRUPT: case ERR_NOMEM:
         fprintf(stderr, "pipit: the home could not be written; nothing that was accepted is lost\n");
         return EXIT_USAGE;

@@ -162,7 +162,7 @@ static int empty_home(struct client *c, const struct options *o)
     int err = pipit_forget(c->pipit);
     if (!err) return EXIT_DONE;
     fprintf(stderr, "pipit: %s could not be emptied (%s): remove it by hand\n", o->home, pipit_why(c->pipit));
-    return EXIT_USAGE;
+    return err == ERR_IN_USE ? EXIT_IN_USE : EXIT_USAGE;
 }
 
 static int log_out(struct client *c, const struct options *o)

@@ -12,6 +12,7 @@ enum {
     EXIT_REFUSED = 1,                 /* by the server, for good */
     EXIT_USAGE = 2,                   /* arguments, or a home that cannot be used */
     EXIT_NO_LINK = 3,
+    EXIT_IN_USE = 4,                  /* another program keeps the home: the same command may go well later */
 };
 /* Every option of a command: field, name, its value in help (NULL: none), what it does. A command names those it takes. */
 #define PIPIT_OPTIONS(X)                                                                                               \

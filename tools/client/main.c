@@ -26,7 +26,8 @@ static const struct option options[] = {
     { NULL, 0, NULL, 0 },
 };
 
-#define EXIT_CODES "Exit codes: 0 done, 1 refused by the server, 2 usage or a home that cannot be used, 3 no connection.\n"
+#define EXIT_CODES \
+    "Exit codes: 0 done, 1 refused, 2 usage or a home that cannot be used, 3 no connection, 4 another program has the home.\n"
 
 /* ---- help ---- */
 
