@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "tests/harness/web.h"
 #include "tests/harness/wire.h"
 
 /* -- a server ------------------------------------------------------------------------------------------------------------- */
@@ -103,18 +104,6 @@ static void the_list_shows_devices_and_when_one_was_last_seen(void **state)
     }
 }
 
-static int log_in(struct rig *rig, const char *user, const char *password)
-{
-    char text[256];
-    struct buf body;
-    int status;
-    buf_init(&body, 4096);
-    snprintf(text, sizeof text, "{\"user\":\"%s\",\"password\":\"%s\"}", user, password);
-    talker_http(rig_port(rig), "POST", "/v1/login", bytes_of_str(text), &status, &body);
-    buf_fini(&body);
-    return status;
-}
-
 /* Two sessions of alice, synced, and one of bob. */
 struct sessions { struct talker *a, *b, *bob; };
 
@@ -161,7 +150,7 @@ static void a_disabled_user_is_out_at_once_until_enabled(void **state)
     assert_last_audit_line(rig, " act=user-disable whom=alice outcome=OK\n");
     assert_thrown_out(s.a, ERR_AUTH);
     assert_thrown_out(s.b, ERR_AUTH);
-    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 401);
     assert_hello_refused(rig, "alice", 0, ERR_AUTH);
     json_t *row = user_row(rig, "alice");
     assert_true(json_is_true(json_object_get(row, "disabled")));
@@ -172,7 +161,7 @@ static void a_disabled_user_is_out_at_once_until_enabled(void **state)
     struct talker *again = rig_talk(rig, "alice", 0);
     expect_text(again, "are you there");
     talker_close(again);
-    assert_int_equal(log_in(rig, "alice", "a password"), 200);
+    assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 200);
     sessions_close(&s);
     expect_refused(ask(rig, "{\"do\":\"user-disable\",\"user\":\"nobody\"}"), ERR_NOT_FOUND, "nobody: no such user");
     expect_refused(ask(rig, "{\"do\":\"user-enable\",\"user\":\"nobody\"}"), ERR_NOT_FOUND, "nobody: no such user");
@@ -190,7 +179,7 @@ static void a_removed_user_is_gone_and_its_name_stays_taken(void **state)
     assert_int_equal(talker_settle(s.bob), 0);
     sessions_close(&s);
     assert_false(has_user(rig, "alice"));
-    assert_int_equal(log_in(rig, "alice", "a password"), 401);
+    assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 401);
     expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"alice\"],\"password\":\"a password\"}"), ERR_EXISTS, "alice: ");
     expect_refused(ask(rig, "{\"do\":\"user-remove\",\"user\":\"alice\"}"), ERR_NOT_FOUND, "alice: no such user");
     expect_refused(ask(rig, "{\"do\":\"user-disable\",\"user\":\"alice\"}"), ERR_NOT_FOUND, "alice: ");
@@ -202,8 +191,8 @@ static void another_password_logs_out_all_devices_or_keeps_them(void **state)
     struct sessions s = sessions_open(rig);
     expect_ok(rig, "{\"do\":\"user-password\",\"user\":\"alice\",\"password\":\"the second one\",\"keep_devices\":true}");
     assert_last_audit_line(rig, " act=user-password whom=alice revoked=0 outcome=OK\n");
-    assert_int_equal(log_in(rig, "alice", "a password"), 401);
-    assert_int_equal(log_in(rig, "alice", "the second one"), 200);    /* a third device */
+    assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 401);
+    assert_int_equal(web_login(rig, NULL, "alice", "the second one", NULL), 200);    /* a third device */
     send_text(s.a, "bob", 1, "still here");
     json_t *answer = ask(rig, "{\"do\":\"user-password\",\"user\":\"alice\",\"password\":\"the third one\"}");
     assert_true(is_ok(answer));
@@ -212,8 +201,8 @@ static void another_password_logs_out_all_devices_or_keeps_them(void **state)
     assert_thrown_out(s.a, ERR_REVOKED);
     assert_thrown_out(s.b, ERR_REVOKED);
     assert_hello_refused(rig, "alice", 0, ERR_REVOKED);
-    assert_int_equal(log_in(rig, "alice", "the second one"), 401);
-    assert_int_equal(log_in(rig, "alice", "the third one"), 200);
+    assert_int_equal(web_login(rig, NULL, "alice", "the second one", NULL), 401);
+    assert_int_equal(web_login(rig, NULL, "alice", "the third one", NULL), 200);
     sessions_close(&s);
     assert_null(strstr(audit_log(rig), "second"));
     assert_null(strstr(audit_log(rig), "third"));
@@ -314,14 +303,10 @@ static void a_device_for_nobody_adds_none(void **state)
 
 static int register_with(struct rig *rig, const char *user, const char *code)
 {
-    char text[256];
-    struct buf body;
-    int status;
-    buf_init(&body, 4096);
-    snprintf(text, sizeof text, "{\"user\":\"%s\",\"password\":\"a password\",\"invite\":\"%s\"}", user, code);
-    talker_http(rig_port(rig), "POST", "/v1/register", bytes_of_str(text), &status, &body);
-    buf_fini(&body);
-    return status;
+    static struct web w;
+    char body[256];
+    snprintf(body, sizeof body, "{\"user\":\"%s\",\"password\":\"a password\",\"invite\":\"%s\"}", user, code);
+    return web_ask(rig, NULL, "POST", "/v1/register", NULL, body, &w);
 }
 
 /* The invite's row; decref it. */

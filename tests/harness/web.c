@@ -62,7 +62,7 @@ int web_login(struct rig *rig, const char *source, const char *user, const char 
     struct account_answer a;
     snprintf(body, sizeof body, "{\"user\":\"%s\",\"password\":\"%s\",\"device\":\"phone\"}", user, password);
     web_ask(rig, source, "POST", "/v1/login", NULL, body, &w);
-    if (w.status != 200) return w.status;
+    if (w.status != 200 || !out) return w.status;
     if (account_answer_decode(bytes_of_str(w.body), &a) != 0 || !a.has_device) abort();
     out->user = a.user;
     out->device = a.device;

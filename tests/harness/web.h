@@ -27,7 +27,7 @@ int web_ask_raw(struct rig *rig, const char *source, const char *method, const c
 /* Is it a refusal of that name, whole, as the document says? Aborts with what it was instead. */
 void web_expect_error(const struct web *w, int status, const char *name);
 
-/* Log in; the status. */
+/* Log in; the status. `out` NULL: only to see whether one may. */
 int web_login(struct rig *rig, const char *source, const char *user, const char *password, struct web_device *out);
 /* The device of a rig_add(). */
 struct web_device web_device_of(const struct rig_device *d);
