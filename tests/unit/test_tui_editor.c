@@ -173,6 +173,7 @@ static void kills_in_a_row_are_one(void **state)
     (void)state;
     turns("|one two three", "\033d\033d\x05\x19", " threeone two|");
     turns("one two three|", "\x17\x17\x01\x19", "two three|one ");
+    turns("one two three|", "\x17\x1b[I\x17\x01\x19", "two three|one ");    /* focus is not a key of the editor's */
     turns("one |two", "\x0b\x15\x19", "one two|");
     turns("one two|", "\x17\x02\x17\x19", "one| ");
 }
@@ -240,6 +241,21 @@ static void more_than_can_be_undone_forgets_the_oldest(void **state)
     /* Each yank is one more, and the one before the oldest kill took nothing away. */
     assert_int_equal(undone, 2 * EDITOR_UNDO_BYTES_MAX / TEXT_BYTES_MAX + 1);
     assert_int_equal(editor_text(editor).len, 0);
+}
+
+/* A change that grows may push the oldest out as well. */
+static void a_long_erasure_forgets_the_oldest(void **state)
+{
+    int undone = 0;
+    (void)state;
+    fill(TEXT_BYTES_MAX);
+    type("\x7f" "x");    /* one byte is the oldest that was taken away */
+    for (int i = 1; i < EDITOR_UNDO_BYTES_MAX / TEXT_BYTES_MAX; i++) type("\x15\x19");
+    for (int i = 0; i < TEXT_BYTES_MAX; i++) type("\x7f");
+    assert_int_equal(editor_text(editor).len, 0);
+    while (type(UNDO) == EDITOR_CHANGED) undone++;
+    assert_int_equal(undone, 1 + 2 * (EDITOR_UNDO_BYTES_MAX / TEXT_BYTES_MAX - 1) + 1);
+    assert_int_equal(editor_text(editor).len, TEXT_BYTES_MAX - 1);
 }
 
 static void up_and_down_go_through_rows_first(void **state)
@@ -536,6 +552,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(clusters_are_swapped_and_words_change_case, setup, teardown),
         cmocka_unit_test_setup_teardown(undo_takes_back_a_word_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_can_be_undone_forgets_the_oldest, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_erasure_forgets_the_oldest, setup, teardown),
         cmocka_unit_test_setup_teardown(up_and_down_go_through_rows_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_sent_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_sent_and_is_changed_is_being_typed, setup, teardown),
