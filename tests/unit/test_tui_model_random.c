@@ -80,9 +80,9 @@ static void answer_history(struct world *w, const struct msg *m)
     const struct msg_history h = m->u.history;
     struct buf records, frame;
     struct msg_page p = { .conv = w->f->conv, .head = w->head };
-    uint64_t stop = h.after ? w->head + 1 : h.before ? h.before : w->head + 1, first = h.after ? h.after + 1 : 1;
-    if (!h.after && stop - first > h.limit) first = stop - h.limit;
-    if (h.after && stop - first > h.limit) stop = first + h.limit;
+    uint64_t stop = h.has_after ? w->head + 1 : h.has_before ? h.before : w->head + 1, first = h.has_after ? h.after + 1 : 1;
+    if (!h.has_after && stop - first > h.limit) first = stop - h.limit;
+    if (h.has_after && stop - first > h.limit) stop = first + h.limit;
     uint32_t count = 0;
     buf_init(&records, FRAME_BYTES_MAX);
     buf_init(&frame, FRAME_BYTES_MAX);
@@ -90,7 +90,7 @@ static void answer_history(struct world *w, const struct msg *m)
         struct msg_message r = logged(w, seq);
         assert_int_equal(page_add(&records, &r), 0);
     }
-    p.more = h.after ? stop <= w->head : first > 1;
+    p.more = h.has_after ? stop <= w->head : first > 1;
     p.records = buf_bytes(&records);
     assert_int_equal(page_encode(m->ref, &p, count, &frame), 0);
     begin(w->f);
@@ -255,10 +255,10 @@ static void fetch(struct world *w)
     buf_init(&frame, FRAME_BYTES_MAX);
     if (!w->fetching && model_fetch_take(w->model, &w->fetch)) {
         struct msg m = { .type = MSG_HISTORY, .has_ref = true };
-        m.u.history = (struct msg_history){ .to = { .conv = w->fetch.conv }, .before = w->fetch.before,
-                                            .limit = w->fetch.limit };
+        m.u.history = (struct msg_history){ .to = { .conv = w->fetch.conv }, .has_before = w->fetch.before > 0,
+                                            .before = w->fetch.before, .limit = w->fetch.limit };
         assert_int_equal(msg_encode(&m, &frame), 0);
-        assert_int_equal(home_errand_add(w->f->home, buf_bytes(&frame), 1, &w->errand), 0);
+        assert_int_equal(home_errand_add(w->f->home, buf_bytes(&frame), w->f->now.wall_ms, &w->errand), 0);
         w->fetching = true;
         w->fetches++;
     } else if (w->fetching) {

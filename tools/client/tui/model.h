@@ -193,10 +193,10 @@ int model_delete(struct model *m, const struct row_id *row);
 
 /* ---- older messages that only the server has ---- */
 
-/* A page of HISTORY: an errand {to = conv, before, limit}. */
+/* A page of HISTORY: an errand with these fields. */
 struct model_fetch {
     struct conv_id conv;
-    uint64_t before;              /* 0: the newest */
+    uint64_t before;              /* 0: nil, the newest */
     uint64_t limit;
 };
 /* One is wanted: a gap is near the screen, or what the server has last is not known. Nothing is wanted while one is
