@@ -11,6 +11,9 @@ import { promisify } from 'node:util';
 
 const BUILD = process.env.BUILD ?? 'build';
 
+// Of all accounts, those that pipitctl makes too.
+export const PASSWORD = 'a good password';
+
 // Cheap passwords and no limits on attempts: what is tested here is not how long guessing takes.
 const SETTINGS = {
     registration: 'open', shards: 2, password_mib: 1, password_passes: 1,
@@ -101,7 +104,8 @@ export class Server {
 
     // pipitctl on this server; returns what it printed.
     async ctl(...words) {
-        const { stdout } = await promisify(execFile)(join(BUILD, 'pipitctl'), ['--data', this.data, ...words]);
+        const env = { ...process.env, PIPIT_PASSWORD: PASSWORD };
+        const { stdout } = await promisify(execFile)(join(BUILD, 'pipitctl'), ['--data', this.data, ...words], { env });
         return stdout;
     }
 }

@@ -2,9 +2,7 @@
 import { login, register } from '../client/account.js';
 import { encodeFrame, encodeRaw, textBody } from '../client/frames.js';
 import { Session } from '../client/session.js';
-import { Server } from './server.js';
-
-export const PASSWORD = 'a good password';
+import { PASSWORD, Server } from './server.js';
 
 let people = 0;
 
@@ -82,7 +80,7 @@ class Person {
 
     async sessionAtWelcome(credentials) {
         const session = new Session(this.stage.server.url, credentials);
-        session.ears = new Ears(session);
+        Object.assign(session, { ears: new Ears(session), person: this });
         this.stage.sessions.push(session);
         await session.open();
         session.clientSeq = session.welcome.clientSeqMax;
@@ -107,8 +105,11 @@ export class Stage {
         return person;
     }
 
-    people(...words) {
-        return Promise.all(words.map(word => this.person(word)));
+    // One after the other: the server's queue of passwords is short.
+    async people(...words) {
+        const all = [];
+        for (const word of words) all.push(await this.person(word));
+        return all;
     }
 
     // A stage with a server of other settings, for this story only.
