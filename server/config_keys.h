@@ -103,13 +103,15 @@
            "Who may make an account: who has an invite (pipitctl invite), anybody, or nobody but the operator.")       \
     NUMBER(attempts_account_max, 10, 0, 1000000, "attempts; 0: no limit", RELOAD,                                      \
            "Wrong passwords that one address may give for one account before it has to wait. Other addresses are not " \
-           "kept out by that. Wrong invites count too, by the name that was to be registered.")                        \
+           "kept out by that. Wrong invites count too, by the name that was to be registered. Behind a proxy on TCP, " \
+           "or one on a Unix socket that does not name its clients, all have one address: who guesses at an account "  \
+           "then keeps its owner from logging in too. There it is 0, and the limit the proxy's.")                      \
     NUMBER(attempts_account_refill_s, 60, 1, 86400, "seconds", RELOAD,                                                 \
            "After this time one more is allowed, and so on up to the number above.")                                   \
     NUMBER(attempts_address_max, 100, 0, 1000000, "attempts; 0: no limit", RELOAD,                                     \
            "The same for one address (of IPv6: 64 bits) over all accounts, so that nobody tries one password with "    \
-           "every name. With open registration each new account counts. Behind a proxy that does not tell the "        \
-           "client's address all come from one: 0 there, and a limit in the proxy.")                                   \
+           "every name. With open registration each new account counts. Behind such a proxy all share it: 0 there, "   \
+           "and a limit in the proxy.")                                                                                \
     NUMBER(attempts_address_refill_s, 10, 1, 86400, "seconds", RELOAD,                                                 \
            "After this time one more is allowed, and so on up to the number above.")                                   \
     NUMBER(attempts_kept_max, 50000, 100, 10000000, "addresses and accounts", RELOAD,                                  \
