@@ -22,7 +22,7 @@
 #include "proto/err.h"
 
 enum {
-    FIN = 0x80, CONTROL = 0x08, OPCODE = 0x0f,           /* of a frame's first byte */
+    RESERVED = 0x70, CONTROL = 0x08, OPCODE = 0x0f,      /* of a frame's first byte */
     MASKED = 0x80, LEN = 0x7f, LEN_16 = 126, LEN_64 = 127,   /* of its second */
     MASK_BYTES = 4,
     CONTROL_PAYLOAD_MAX = 125,
@@ -109,6 +109,23 @@ static size_t least(uint64_t a, uint64_t b)
     return (size_t)(a < b ? a : b);
 }
 
+/* Whether a data frame with so much payload is more than its message may have. */
+static bool is_too_much(const struct ws *ws, uint64_t payload)
+{
+    return ws->declared + payload > ws->message.max || ws->frames + 1 > WS_FRAGMENTS_MAX;
+}
+
+/* A data frame's header is there and wslay has read it, but looks at more than the form of its length only with the first
+ * byte of the payload, which may be long in coming. What is wrong already is refused now, as it would be then. */
+static void judge_head(struct ws *ws)
+{
+    uint8_t opcode = ws->head[0] & OPCODE;
+    bool sound = !(ws->head[0] & RESERVED) && ws->head[1] & MASKED && opcode <= WSLAY_BINARY_FRAME &&
+                 (opcode == WSLAY_CONTINUATION_FRAME) == ws->fragmented;
+    if (!sound) ws_stop(ws, ERR_MALFORMED, WS_CODE_PROTOCOL);
+    else if (is_too_much(ws, ws->left)) ws_stop(ws, ERR_TOO_BIG, WS_CODE_TOO_BIG);
+}
+
 /* What is left of the frame's header, and in the same step of its payload what has come: each step costs as much as a
  * hundred bytes of payload do. */
 static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *buf, size_t len, int flags, void *user)
@@ -127,6 +144,7 @@ static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *buf, size_t len, 
     size_t of_head = least(len, ws->head_len - ws->head_at);
     size_t of_rest = least(len - of_head, least(ws->left, ws->in.len - ws->at));
     if (of_head + of_rest == 0) {
+        if (!ws->told && !is_control(ws)) judge_head(ws);
         wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
         return -1;
     }
@@ -149,8 +167,9 @@ static void on_frame_start(wslay_event_context_ptr wslay, const struct wslay_eve
     if (wslay_is_ctrl_frame(frame->opcode)) return;
     if (!ws->fragmented) ws->text = frame->opcode == WSLAY_TEXT_FRAME;
     ws->fragmented = !frame->fin;
+    if (is_too_much(ws, frame->payload_length)) ws_stop(ws, ERR_TOO_BIG, WS_CODE_TOO_BIG);
     ws->declared += frame->payload_length;
-    if (ws->declared > ws->message.max || ++ws->frames > WS_FRAGMENTS_MAX) ws_stop(ws, ERR_TOO_BIG, WS_CODE_TOO_BIG);
+    ws->frames++;
 }
 
 static void on_frame_chunk(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_chunk_arg *chunk,

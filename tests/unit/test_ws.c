@@ -266,6 +266,67 @@ static void a_message_may_be_as_long_as_its_limit_and_no_longer(void **state)
     expect(b, "!1009", ERR_TOO_BIG);
 }
 
+/* Its header comes byte by byte, and nothing behind it: the last byte of it is where it is refused. */
+static void what_announces_too_much_is_refused_before_any_of_it_comes(void **state)
+{
+    static const struct { const char *header; size_t len; } headers[] = {
+        { "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01mask", 14 },      /* one byte more than may be */
+        { "\x02\xff\x00\x00\x00\x00\x00\x01\x00\x01mask", 14 },      /* as the first of several */
+        { "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xffmask", 14 },
+        { "\x00\xfe\xff\xf0mask", 8 },                                  /* on top of what has come */
+        { "\x80\xfe\xff\xf0mask", 8 },
+    };
+    static const uint8_t begun[17];
+    (void)state;
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        bool goes_on = (headers[i].header[0] & 0x0f) == MORE;
+        for (int piece = 1; piece <= 14; piece++) {
+            struct heard h = { .len = 0 };
+            struct feed feed = { bytes_of(headers[i].header, headers[i].len), (size_t)piece, 1 };
+            struct buf first;
+            struct bytes part;
+            struct ws *ws;
+            const char *text;
+            size_t used;
+            int err = 0;
+            buf_init(&first, 64);
+            assert_int_equal(ws_new(MESSAGE_MAX, &ws), 0);
+            feed_frame(&first, BIN_OPEN, true, bytes_of(begun, sizeof begun));
+            if (goes_on) assert_int_equal(ws_feed(ws, &events, &h, buf_bytes(&first), &used), 0);
+            while (feed_next(&feed, &part)) {
+                assert_int_equal(err, 0);                /* not before its last byte: the one before might mean less */
+                err = ws_feed(ws, &events, &h, part, &used);
+            }
+            assert_int_equal(err, ERR_TOO_BIG);
+            assert_int_equal(ws_code(ws, &text), WS_CODE_TOO_BIG);
+            assert_int_equal(h.len, 0);
+            ws_free(ws);
+            buf_fini(&first);
+        }
+    }
+}
+
+/* What is wrong with a header counts for more than what it announces; and as much as may be is waited for. */
+static void a_header_is_judged_before_what_it_announces(void **state)
+{
+    struct buf *b = *state;
+    buf_put(b, "\x83\xff\x00\x00\x00\x00\x00\x01\x00\x01mask", 14);    /* a reserved opcode */
+    expect(b, "!1002", ERR_MALFORMED);
+    buf_put(b, "\xc2\xff\x00\x00\x00\x00\x00\x01\x00\x01mask", 14);    /* a reserved bit */
+    expect(b, "!1002", ERR_MALFORMED);
+    buf_put(b, "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x01", 10);        /* no mask */
+    expect(b, "!1002", ERR_MALFORMED);
+    buf_put(b, "\x80\xff\x00\x00\x00\x00\x00\x01\x00\x01mask", 14);    /* goes on with nothing */
+    expect(b, "!1002", ERR_MALFORMED);
+    buf_put(b, "\x82\xfe\x00\x05mask", 8);                             /* 5 in the 16-bit form */
+    expect(b, "!1002", ERR_MALFORMED);
+    put(b, BIN_OPEN, "a");
+    buf_put(b, "\x82\x85mask", 6);                                      /* begins inside another, and is small */
+    expect(b, "!1002", ERR_MALFORMED);
+    buf_put(b, "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x00mask", 14);    /* the largest there may be */
+    expect(b, "", 0);
+}
+
 static void the_limit_is_each_messages_own(void **state)
 {
     struct buf *b = *state;
@@ -393,6 +454,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_rfc_6455_forbids_is_malformed, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(good_messages_before_a_bad_frame_are_heard, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(a_message_may_be_as_long_as_its_limit_and_no_longer, buf_setup, buf_teardown),
+        cmocka_unit_test_setup_teardown(what_announces_too_much_is_refused_before_any_of_it_comes, buf_setup, buf_teardown),
+        cmocka_unit_test_setup_teardown(a_header_is_judged_before_what_it_announces, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(the_limit_is_each_messages_own, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(it_is_clean_exactly_between_messages, buf_setup, buf_teardown),
         cmocka_unit_test_setup_teardown(a_stop_leaves_the_bytes_behind_the_message, buf_setup, buf_teardown),
