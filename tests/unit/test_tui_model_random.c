@@ -80,7 +80,7 @@ static void answer_history(struct world *w, const struct msg *m)
     const struct msg_history h = m->u.history;
     struct buf records, frame;
     struct msg_page p = { .conv = w->f->conv, .head = w->head };
-    uint64_t stop = h.has_after ? w->head + 1 : h.has_before ? h.before : w->head + 1, first = h.has_after ? h.after + 1 : 1;
+    uint64_t stop = h.has_before ? h.before : w->head + 1, first = h.has_after ? h.after + 1 : 1;
     if (!h.has_after && stop - first > h.limit) first = stop - h.limit;
     if (h.has_after && stop - first > h.limit) stop = first + h.limit;
     uint32_t count = 0;
