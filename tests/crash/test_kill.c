@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/harness/chance.h"
 #include "tests/harness/rig.h"
 
 enum {

@@ -15,22 +15,15 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 #include "tests/harness/logrig.h"
+#include "tests/harness/sanitized.h"
 
 #define DIR "/log"
 
 /* Under the thread sanitizer one thread has no race to show and takes fifteen times as long: every eighth operation. */
-#if defined(__SANITIZE_THREAD__)
-#define STRIDE 8
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define STRIDE 8
-#endif
-#endif
-#ifndef STRIDE
-#define STRIDE 1
-#endif
+enum { STRIDE = SANITIZED_THREAD ? 8 : 1 };
 
 enum {
     LOG_COUNT = 2,
@@ -127,7 +120,7 @@ static void run_close(struct logs *logs, struct log *log[LOG_COUNT])
 
 static int record_the_run(void **state)
 {
-    uint64_t random = seed = rig_seed("test_log_crash");
+    uint64_t random = seed = run_seed();
     uint64_t seq[LOG_COUNT][CONVS] = { { 0 } };
     struct logs *logs;
     struct log *log[LOG_COUNT];
@@ -139,12 +132,12 @@ static int record_the_run(void **state)
             run_close(logs, log);
             run_open(&logs, log);
         }
-        uint32_t at = rig_random(&random) % LOG_COUNT;
-        for (uint64_t n = 1 + rig_random(&random) % 4; n > 0; n--) {
-            uint32_t c = rig_random(&random) % CONVS;
-            size_t len = rig_random(&random) % 8 ? rig_random(&random) % 300 : 2000;
+        uint32_t at = chance_below(&random, LOG_COUNT);
+        for (uint64_t n = 1 + chance_below(&random, 4); n > 0; n--) {
+            uint32_t c = chance_below(&random, CONVS);
+            size_t len = chance_below(&random, 8) ? chance_below(&random, 300) : 2000;
             assert_int_equal(rig_append(log[at], at * CONVS + c, ++seq[at][c], len), 0);
-            if (rig_random(&random) % 3 == 0)
+            if (chance_below(&random, 3) == 0)
                 assert_int_equal(rig_append_mark(log[at], at * CONVS + c, seq[at][c]), 0);
         }
         note(&run.given[at], log_appended(log[at]));
@@ -349,17 +342,17 @@ static void life_open(struct life *life, struct logs **logs, struct log **log)
     assert_int_equal(logs_open(disk_fs(life->disk), DIR, &how, logs, &report), 0);
     assert_true(life->replayed >= life->acked);
     life->acked = life->last = life->replayed;
-    life->flushed += rig_random(&life->random) % (life->acked - life->flushed + 1);
+    life->flushed += chance_below(&life->random, life->acked - life->flushed + 1);
     assert_int_equal(logs_log(*logs, 0, log), 0);
     assert_int_equal(log_committed(*log), life->acked);
 }
 
 static void life_trouble(struct life *life)
 {
-    switch (rig_random(&life->random) % 8) {
-    case 0: disk_set_capacity(life->disk, disk_used(life->disk) + rig_random(&life->random) % 3000); break;
-    case 1: disk_fail_write(life->disk, 1 + rig_random(&life->random) % 10); break;
-    case 2: disk_fail_sync(life->disk, 1 + rig_random(&life->random) % 10); break;
+    switch (chance_below(&life->random, 8)) {
+    case 0: disk_set_capacity(life->disk, disk_used(life->disk) + chance_below(&life->random, 3000)); break;
+    case 1: disk_fail_write(life->disk, 1 + chance_below(&life->random, 10)); break;
+    case 2: disk_fail_sync(life->disk, 1 + chance_below(&life->random, 10)); break;
     case 3: disk_set_capacity(life->disk, UINT64_MAX); break;
     default: break;
     }
@@ -374,9 +367,9 @@ static void life_run(struct life *life, struct log *log)
         uint64_t seq[CONVS];
         memcpy(seq, life->seq, sizeof seq);
         life_trouble(life);
-        for (uint64_t n = 1 + rig_random(&life->random) % 3; n > 0; n--) {
-            uint32_t c = rig_random(&life->random) % CONVS;
-            assert_int_equal(rig_append(log, c, ++seq[c], rig_random(&life->random) % 700), 0);
+        for (uint64_t n = 1 + chance_below(&life->random, 3); n > 0; n--) {
+            uint32_t c = chance_below(&life->random, CONVS);
+            assert_int_equal(rig_append(log, c, ++seq[c], chance_below(&life->random, 700)), 0);
         }
         if (life->last < log_appended(log))
             life->last = log_appended(log);
@@ -422,9 +415,9 @@ static void a_long_life_of_faults_and_crashes_loses_nothing_acknowledged(void **
             disk_fail_write(life->disk, 0);
             disk_fail_sync(life->disk, 0);
             /* A killed process leaves the disk as it shows itself; a power cut does not. */
-            if (rig_random(&life->random) % 3) {
-                enum disk_crash how = (enum disk_crash)(rig_random(&life->random) % DISK_CRASH_MODES);
-                struct disk *after = disk_crash(life->disk, how, rig_random(&life->random));
+            if (chance_below(&life->random, 3)) {
+                enum disk_crash how = (enum disk_crash)(chance_below(&life->random, DISK_CRASH_MODES));
+                struct disk *after = disk_crash(life->disk, how, chance(&life->random));
                 disk_free(life->disk);
                 life->disk = after;
                 life->cuts++;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "tests/flow/flow.h"
+#include "tests/harness/chance.h"
 
 enum {
     MESSAGES = 14,

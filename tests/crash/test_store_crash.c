@@ -15,20 +15,16 @@
 
 #include "proto/err.h"
 #include "proto/msg.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/logrig.h"
+#include "tests/harness/sanitized.h"
 #include "tests/harness/storerig.h"
 
-/* Sanitizers make an image five to fifteen times as dear; they look for other things than lost records. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
-enum { IMAGES = 150, FAILURES = 8 };
-#else
-enum { IMAGES = 1500, FAILURES = 40 };    /* of each round; a run has some 2,500 operations, four images each */
-#endif
+enum {
+    SANITIZED = SANITIZED_THREAD || SANITIZED_ADDRESS,
+    IMAGES = SANITIZED ? 150 : 1500,      /* of each round; a run has some 2,500 operations, four images each */
+    FAILURES = SANITIZED ? 8 : 40,
+};
 
 enum { RUN_STEPS = 500, FULL_STEPS = 60, FAILING_STEPS = 150 };
 
@@ -174,7 +170,7 @@ static void nothing_acknowledged_is_lost_when_the_disk_is_full(void **state)
 
 int main(void)
 {
-    seed = rig_seed("test_store_crash");
+    seed = run_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_wherever_the_power_goes),
         cmocka_unit_test(nothing_acknowledged_is_lost_when_a_write_fails),

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "tests/flow/flow.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/feed.h"
 #include "tests/harness/peer.h"
 
@@ -270,7 +271,7 @@ static void a_whole_conversation_may_come_in_any_pieces(void **state)
         "POST /v1/login HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 2\r\n\r\n{}"
         PEER_UPGRADE;
     static const int statuses[] = { 200, 404, 405, 400, 403 };
-    uint64_t random = feed_seed();
+    uint64_t random = run_seed();
     struct buf b;
     buf_init(&b, 1 << 16);
     buf_put(&b, requests, sizeof requests - 1);
@@ -279,7 +280,7 @@ static void a_whole_conversation_may_come_in_any_pieces(void **state)
     feed_frame(&b, 0x80, true, bytes_of_str("\x05"));
     static const size_t pieces[] = { SIZE_MAX, 1, 3, 40, 400 };
     for (size_t k = 0; k < sizeof pieces / sizeof pieces[0]; k++) {
-        struct feed feed = { buf_bytes(&b), pieces[k], feed_random(&random) };
+        struct feed feed = { buf_bytes(&b), pieces[k], chance(&random) };
         struct bytes piece;
         struct peer *p = peer_dial(rig_port(rig));
         while (feed_next(&feed, &piece)) assert_true(peer_put(p, piece));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/flow/flow.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/web.h"
 
 /* alice has three devices, bob one. */

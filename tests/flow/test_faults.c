@@ -1,5 +1,6 @@
 /* When the disk fails: named errors, no Sent tick for what is not on disk, reads go on, and what was accepted stays. */
 #include "tests/flow/flow.h"
+#include "tests/harness/chance.h"
 
 static struct rig *rig_of(uint16_t shards)
 {

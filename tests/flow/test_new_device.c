@@ -1,6 +1,7 @@
 /* What a new device is due: what came after it was added and, before that, what no device of its user has. So a message
  * that got its tick reaches somebody, whatever devices come and go meanwhile. */
 #include "tests/flow/flow.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/web.h"
 
 /* The clock is turned by hand: what lies before a log-in has an earlier time than the log-in. */

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "tests/flow/flow.h"
+#include "tests/harness/sanitized.h"
 
 static void fill(struct rig *rig, const char *from, const char *to, uint64_t count)
 {
@@ -85,15 +86,6 @@ static long resident_pages(void)
     return pages;
 }
 
-static bool is_sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#else
-    return false;
-#endif
-}
-
 static void who_asks_without_reading_costs_little_and_gets_every_answer_later(void **state)
 {
     (void)state;
@@ -129,7 +121,7 @@ static void who_asks_without_reading_costs_little_and_gets_every_answer_later(vo
         talker_cursor(b, MSG_DELIVERED, &m->u.message.conv, i);
     }
     long grown = resident_pages() - before;
-    if (!is_sanitized()) assert_true(grown * sysconf(_SC_PAGESIZE) < (long)PAGE_MIB_MAX << 20);
+    if (!(SANITIZED_ADDRESS || SANITIZED_THREAD)) assert_true(grown * sysconf(_SC_PAGESIZE) < (long)PAGE_MIB_MAX << 20);
     for (uint64_t ref = first; ref <= last; ref++) {
         const struct msg *m = talker_answer(a, ref);
         assert_true(m->type == MSG_PAGE || (m->type == MSG_ERROR && m->u.error.again));

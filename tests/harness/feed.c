@@ -1,36 +1,15 @@
 /* feed.c - see feed.h. */
 #include "tests/harness/feed.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/random.h>
+#include "tests/harness/chance.h"
 
 enum { WS_MASKED = 0x80, WS_LEN_16 = 126, WS_LEN_64 = 127 };
-
-uint64_t feed_seed(void)
-{
-    const char *given = getenv("PIPIT_SEED");
-    uint64_t seed;
-    if (given) seed = strtoull(given, NULL, 0);
-    else if (getrandom(&seed, sizeof seed, 0) != sizeof seed) abort();
-    printf("PIPIT_SEED=%llu\n", (unsigned long long)seed);
-    fflush(stdout);
-    return seed;
-}
-
-uint64_t feed_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
 
 bool feed_next(struct feed *f, struct bytes *piece_out)
 {
     if (f->left.len == 0) return false;
     size_t len = f->piece_max;
-    if (len > 1 && len < SIZE_MAX) len = 1 + feed_random(&f->random) % len;
+    if (len > 1 && len < SIZE_MAX) len = 1 + chance(&f->random) % len;
     if (len > f->left.len) len = f->left.len;
     *piece_out = bytes_of(f->left.at, len);
     f->left = bytes_of(f->left.at + len, f->left.len - len);

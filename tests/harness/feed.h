@@ -8,14 +8,10 @@
 
 #include "proto/bytes.h"
 
-/* The seed of a randomised test: PIPIT_SEED, or a new one; printed once for each call. */
-uint64_t feed_seed(void);
-uint64_t feed_random(uint64_t *state);                       /* the next number of a splitmix64; any state will do */
-
 struct feed {
     struct bytes left;
     size_t piece_max;         /* 1: byte by byte; SIZE_MAX: at once; else 1 to this, by chance */
-    uint64_t random;
+    uint64_t random;          /* of chance.h */
 };
 bool feed_next(struct feed *f, struct bytes *piece_out);     /* false: all has been given */
 

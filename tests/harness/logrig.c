@@ -1,31 +1,14 @@
 /* logrig.c - records for tests of the log. See logrig.h. */
 #include "tests/harness/logrig.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/err.h"
+#include "tests/harness/chance.h"
 
 const uint8_t rig_key[RECORD_KEY_BYTES] = "thirty-two bytes of no secrecy!";
-
-uint64_t rig_seed(const char *test)
-{
-    const char *given = getenv("PIPIT_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("%s: PIPIT_SEED=%" PRIu64 "\n", test, seed);
-    return seed;
-}
-
-uint64_t rig_random(uint64_t *state)              /* splitmix64 */
-{
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
 
 struct conv_id rig_conv(uint32_t conversation)
 {
@@ -43,7 +26,7 @@ static void head_make(struct record *head, uint32_t conversation, uint64_t seq, 
 {
     uint64_t random = ((uint64_t)conversation << 40) ^ seq;
     uint8_t low[8];
-    put_u64(low, rig_random(&random));
+    put_u64(low, chance(&random));
     *head = (struct record){
         .partition = rig_conv(conversation), .key = conversation + 1, .seq = seq,
         .id = msg_id_next(&(struct msg_id){ { 0 } }, RIG_NOW_MS + seq, low),
@@ -56,7 +39,7 @@ void rig_message(struct rig_message *message, uint32_t conversation, uint64_t se
     head_make(&message->head, conversation, seq, 1);
     uint64_t random = ((uint64_t)conversation << 32) + seq;
     for (size_t i = 0; i < body_len; i++)
-        message->body[i] = (uint8_t)rig_random(&random);
+        message->body[i] = (uint8_t)chance(&random);
     message->entry = (struct entry){
         .sender = { "alice" }, .device = { conversation + 7 }, .client_seq = seq, .settled = seq / 2 + 1,
         .body = bytes_of(message->body, body_len),

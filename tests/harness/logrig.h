@@ -8,10 +8,6 @@
 #define RIG_NOW_MS UINT64_C(1700000000000)
 extern const uint8_t rig_key[RECORD_KEY_BYTES];
 
-/* PIPIT_SEED, or one of the clock; printed, so that a failing run can be repeated. */
-uint64_t rig_seed(const char *test);
-uint64_t rig_random(uint64_t *state);
-
 struct conv_id rig_conv(uint32_t conversation);
 uint32_t rig_conv_number(const struct conv_id *conv);
 

@@ -72,6 +72,15 @@ struct peer *peer_dial(uint16_t port)
     return peer_dial_to("127.0.0.1", port);
 }
 
+bool peer_has_ipv6(void)
+{
+    struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    if (fd >= 0) close(fd);
+    return has;
+}
+
 struct peer *peer_open(uint16_t port)
 {
     struct peer *p = peer_dial(port);

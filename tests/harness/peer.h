@@ -30,6 +30,7 @@ struct peer *peer_dial(uint16_t port);
 struct peer *peer_dial_to(const char *host, uint16_t port);   /* an address, IPv4 or IPv6 */
 struct peer *peer_dial_from(const char *source, uint16_t port);   /* from 127.0.0.2 and so on, to 127.0.0.1 */
 struct peer *peer_dial_unix(const char *path);
+bool peer_has_ipv6(void);                     /* there is a ::1 here */
 struct peer *peer_open(uint16_t port);        /* dialled and upgraded */
 void peer_free(struct peer *p);               /* closes */
 void peer_reset(struct peer *p);              /* closes with a TCP reset; frees */

@@ -1,7 +1,6 @@
 /* rig.c - see rig.h. */
 #include "tests/harness/rig.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
@@ -37,18 +36,6 @@ struct rig {
     struct rig_device devices[RIG_DEVICES_MAX];
     uint32_t device_count;
 };
-
-uint64_t run_seed(void)
-{
-    static uint64_t seed;
-    const char *given = getenv("PIPIT_SEED");
-    if (seed) return seed;
-    if (given) seed = strtoull(given, NULL, 0);
-    while (seed == 0) randombytes_buf(&seed, sizeof seed);
-    printf("PIPIT_SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
-    return seed;
-}
 
 struct user_id rig_user(const char *name)
 {

@@ -74,7 +74,4 @@ void rig_turn_clock(struct rig *rig, uint64_t ms);     /* options.hand; wakes al
 /* A counter summed over the shards, by its name in stats.h. */
 uint64_t rig_stat(struct rig *rig, const char *name);
 
-/* The seed of this run: PIPIT_SEED, or a fresh one; printed once. */
-uint64_t run_seed(void);
-
 #endif

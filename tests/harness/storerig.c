@@ -11,6 +11,7 @@
 
 #include "proto/err.h"
 #include "proto/msg.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/logrig.h"
 
 const struct user_id rig_users[RIG_USERS] = { { "alice" }, { "bob" }, { "carol" }, { "dave" } };
@@ -18,7 +19,7 @@ const struct device_id rig_devices[RIG_DEVICES] = { { 0x8000000000000005 }, { 7 
 
 static uint64_t draw(struct storerig *rig, uint64_t below)
 {
-    return rig_random(&rig->random) % below;
+    return chance_below(&rig->random, below);
 }
 
 static uint64_t ops_of(const struct storerig *rig)
@@ -117,7 +118,7 @@ static bool rig_record_append(struct storerig *rig, struct rig_record *r)
     uint32_t home = home_of(rig, r->conv);
     struct position at;
     uint8_t random[8];
-    uint64_t bits = rig_random(&rig->random);
+    uint64_t bits = chance(&rig->random);
     memcpy(random, &bits, sizeof random);
     assert_true(rig->count < RIG_RECORDS_MAX);
     r->head.partition = conv->id;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "server/chat/attempts.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/rig.h"
 
 enum { REFILL_MS = 10000 };

@@ -12,6 +12,7 @@
 
 #include "proto/err.h"
 #include "storage/batch.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/logrig.h"
 
 enum { SEED = 12345 };
@@ -57,13 +58,13 @@ static void a_flipped_bit_or_another_file_makes_it_no_header(void **state)
 
 static void a_header_is_found_wherever_it_lies_whole(void **state)
 {
-    uint64_t random = rig_seed("test_batch");
+    uint64_t random = run_seed();
     enum { LEN = 400 };
     for (size_t where = 0; where <= LEN; where++) {
         /* On the heap and just so large, so that a sanitizer sees a read past its end. */
         uint8_t *in = malloc(LEN), head[BATCH_HEADER_BYTES];
         for (size_t i = 0; i < LEN; i++)
-            in[i] = "PBATx"[rig_random(&random) % 5];     /* full of almosts */
+            in[i] = "PBATx"[chance_below(&random, 5)];     /* full of almosts */
         batch_head_put(head, &sample, SEED);
         size_t fits = LEN - where < sizeof head ? LEN - where : sizeof head;
         memcpy(in + where, head, fits);

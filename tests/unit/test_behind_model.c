@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "tests/harness/chance.h"
 #include "tests/harness/feed.h"
 #include "tests/unit/behind_actions.h"
 
@@ -388,7 +389,7 @@ enum {
 
 static uint8_t between(uint64_t *random, uint8_t low, uint8_t high)
 {
-    return (uint8_t)(low + feed_random(random) % (high - low + 1u));
+    return (uint8_t)(low + chance_below(random, high - low + 1u));
 }
 
 static struct plan random_plan(uint64_t *random)
@@ -438,7 +439,7 @@ static void walk(uint64_t *random)
         }
         if (!duty) check_rest();
         if (count == 0) break;
-        uint32_t pick = (uint32_t)(feed_random(random) % sum);
+        uint32_t pick = (uint32_t)(chance_below(random, sum));
         size_t i = 0;
         while (pick >= weight[actions[i].kind]) pick -= weight[actions[i++].kind];
         step(actions[i]);
@@ -450,7 +451,7 @@ static void walk(uint64_t *random)
 
 static void random_ways_in_large_worlds_lose_nothing_and_come_to_rest(void **state)
 {
-    uint64_t seed = feed_seed(), steps = 0;
+    uint64_t seed = run_seed(), steps = 0;
     int walks = runs_full() ? WALKS_FULL : WALKS_SMALL;
     size_t longest = 0;
     (void)state;

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "tests/harness/chance.h"
 #include "tests/unit/parts.h"
 
 /* The name of field `i` (0: the first behind ref) out of "to client_seq settled body". */
@@ -351,25 +351,15 @@ static void every_cut_of_every_frame_is_refused(void **state)
 
 /* ---- what is broken at random ---- */
 
-static uint64_t next_random(uint64_t *s)    /* splitmix64 */
-{
-    uint64_t z = *s += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
-
 static void a_frame_with_broken_bytes_is_refused_or_means_something(void **state)
 {
     (void)state;
-    const char *given = getenv("PIPIT_SEED");
-    uint64_t s = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)s);
+    uint64_t s = run_seed();
     size_t taken = 0, refused = 0;
     for (int round = 0; round < 30000; round++) {
         size_t len;
-        uint8_t *at = bytes_of_hex(samples[next_random(&s) % SAMPLES].hex, &len);
-        for (uint64_t n = 1 + next_random(&s) % 3; n > 0; n--) at[next_random(&s) % len] = (uint8_t)next_random(&s);
+        uint8_t *at = bytes_of_hex(samples[chance_below(&s, SAMPLES)].hex, &len);
+        for (uint64_t n = 1 + chance_below(&s, 3); n > 0; n--) at[chance_below(&s, len)] = (uint8_t)chance(&s);
         struct msg m, again;
         const char *why;
         int err = msg_decode(bytes_of(at, len), &m, &why);

@@ -10,6 +10,7 @@
 
 #include "proto/err.h"
 #include "storage/entry.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/logrig.h"
 
 enum { MESSAGE = 1 };
@@ -162,16 +163,16 @@ static void names_that_are_none_are_corrupt(void **state)
 /* Whatever decodes encodes to the same bytes: no two encodings of one entry. */
 static void random_damage_is_refused_or_means_something_else(void **state)
 {
-    uint64_t random = rig_seed("test_entry");
+    uint64_t random = run_seed();
     static struct entry_room room;
     struct buf to, again;
     buf_init(&to, RECORD_BYTES_MAX);
     buf_init(&again, RECORD_BYTES_MAX);
     for (int i = 0; i < 20000; i++) {
-        struct entry in = entry_of((unsigned)rig_random(&random) & 127), out;
+        struct entry in = entry_of((unsigned)chance(&random) & 127), out;
         encode(MESSAGE, &in, &to);
-        for (uint64_t n = rig_random(&random) % 3; n > 0; n--)
-            to.at[rig_random(&random) % to.len] = (uint8_t)rig_random(&random);
+        for (uint64_t n = chance_below(&random, 3); n > 0; n--)
+            to.at[chance_below(&random, to.len)] = (uint8_t)chance(&random);
         if (entry_decode(MESSAGE, buf_bytes(&to), &room, &out))
             continue;
         encode(MESSAGE, &out, &again);

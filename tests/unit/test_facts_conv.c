@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 
 static const struct user_id alice = { "alice" }, bob = { "bob" }, nobody = { "nobody" };
@@ -42,12 +42,6 @@ static int teardown(void **state)
 static struct facts *facts_of(void **state)
 {
     return ((struct rig *)*state)->facts;
-}
-
-static uint64_t draw(uint64_t *random, uint64_t below)
-{
-    *random = *random * 6364136223846793005u + 1442695040888963407u;
-    return (*random >> 33) % below;
 }
 
 static int on_member(void *arg, const struct member_row *row)
@@ -191,12 +185,12 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
     assert_int_equal(facts_begin(facts), 0);
     for (int i = 0; i < SCAN_CONVS; i++) {
         struct scan_row *row = &expected[i];
-        *row = (struct scan_row){ .type = (uint8_t)(1 + draw(random, 2)), .head = 10 + draw(random, 10),
-                                  .delivered = draw(random, 10), .last_ms = draw(random, 1000),
-                                  .marked_ms = draw(random, 1000) };
+        *row = (struct scan_row){ .type = (uint8_t)(1 + chance_below(random, 2)),
+                                  .head = 10 + chance_below(random, 10), .delivered = chance_below(random, 10),
+                                  .last_ms = chance_below(random, 1000), .marked_ms = chance_below(random, 1000) };
         row->has_cursor = row->delivered > 0;
         struct msg_id last_id = msg_id_next(&(struct msg_id){ { 0 } }, row->last_ms, (const uint8_t[8]){ 1 });
-        for (int b = 0; b < 16; b++) row->conv.v[b] = (uint8_t)draw(random, 256);
+        for (int b = 0; b < 16; b++) row->conv.v[b] = (uint8_t)chance_below(random, 256);
         assert_int_equal(facts_conv_rows(facts, &row->conv, &alice, &bob, 5), 0);
         struct query q;
         query_start(&q, facts->db, "UPDATE convs SET type = ?, head = ?, last_id = ?, marked_ms = ? WHERE conv = ?");
@@ -206,7 +200,7 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
         query_put_u64(&q, row->marked_ms);
         query_put_blob(&q, row->conv.v, 16);
         assert_int_equal(query_run(&q), 0);
-        uint64_t furthest = row->delivered + draw(random, 2) * draw(random, 5);
+        uint64_t furthest = row->delivered + chance_below(random, 2) * chance_below(random, 5);
         query_start(&q, facts->db,
                     "UPDATE members SET type = ?, delivered = CASE user WHEN 'alice' THEN ? ELSE 10 END WHERE conv = ?");
         query_put_u64(&q, row->type);
@@ -215,7 +209,7 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
         assert_int_equal(query_run(&q), 0);
         query_start(&q, facts->db, "INSERT INTO cursors VALUES (?, 'alice', ?, ?, 0)");
         query_put_blob(&q, row->conv.v, 16);
-        query_put_device(&q, row->delivered || draw(random, 2) ? phone : laptop);
+        query_put_device(&q, row->delivered || chance_below(random, 2) ? phone : laptop);
         query_put_u64(&q, row->delivered);
         assert_int_equal(query_run(&q), 0);
         if (!row->has_cursor) row->delivered = furthest;
@@ -228,16 +222,14 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
 static void a_scan_in_slices_gives_each_conversation_once_in_order(void **state)
 {
     struct facts *facts = facts_of(state);
-    const char *given = getenv("PIPIT_SEED");
-    uint64_t random = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)random);
+    uint64_t random = run_seed();
     struct scan_row expected[SCAN_CONVS], rows[7];
     scan_fill(facts, &random, expected);
 
     struct scan_row last = { .type = 0 };
     size_t seen = 0, count;
     do {
-        size_t max = 1 + draw(&random, 7);
+        size_t max = 1 + chance_below(&random, 7);
         assert_int_equal(facts_scan(facts, &alice, phone, last.type, &last.conv, max, rows, &count), 0);
         assert_true(count == max || seen + count == SCAN_CONVS);
         for (size_t i = 0; i < count; i++, seen++) {

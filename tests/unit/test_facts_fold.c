@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/err.h"
 #include "proto/msg.h"
 #include "storage/facts_impl.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 
 static const struct user_id alice = { "alice" }, bob = { "bob" };
@@ -27,9 +27,7 @@ struct rig {
 static int setup(void **state)
 {
     struct rig *rig = calloc(1, sizeof *rig);
-    const char *seed = getenv("PIPIT_SEED");
-    rig->random = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)rig->random);
+    rig->random = run_seed();
     rig->disk = disk_new(1);
     *state = rig;
     return facts_open(disk_fs(rig->disk), "/facts.db", true, &rig->facts);
@@ -46,8 +44,7 @@ static int teardown(void **state)
 
 static uint64_t draw(struct rig *rig, uint64_t below)
 {
-    rig->random = rig->random * 6364136223846793005u + 1442695040888963407u;
-    return (rig->random >> 33) % below;
+    return chance_below(&rig->random, below);
 }
 
 static struct record record_of(uint8_t kind, uint64_t number, uint64_t seq)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static long allocations_left = -1;    /* -1: as many as one likes */
 
@@ -38,6 +37,7 @@ static void *scarce_calloc(size_t count, size_t len)
 #undef calloc
 
 #include "proto/msg.h"
+#include "tests/harness/chance.h"
 
 _Static_assert((int)FOLD_KIND_MESSAGE == (int)KIND_MESSAGE, "storage and wire mean the same kind");
 _Static_assert((int)RECORD_KIND_MARKS == (int)KIND_MARKS, "storage and wire mean the same kind");
@@ -269,8 +269,7 @@ static uint64_t random_state;
 
 static uint64_t draw(uint64_t below)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (random_state >> 33) % below;
+    return chance_below(&random_state, below);
 }
 
 enum { RUN_RECORDS = 300, RUN_MARKS = 4 };
@@ -384,9 +383,7 @@ static void without_memory_a_fold_stays_as_it_was(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("PIPIT_SEED");
-    random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)random_state);
+    random_state = run_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_moves_head_sender_repeat_and_device),
         cmocka_unit_test(settled_repeats_leave_and_the_others_stay_in_order),

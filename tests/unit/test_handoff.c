@@ -17,6 +17,7 @@
 
 #include "proto/err.h"
 #include "server/net/inside.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/feed.h"
 #include "tests/harness/netrig.h"
 #include "tests/harness/peer.h"
@@ -160,7 +161,7 @@ static void *move_often(void *arg)
 {
     struct talk *t = arg;
     for (int i = 0; i < t->rounds; i++) {
-        char home = (char)('0' + feed_random(&t->random) % SHARDS);
+        char home = (char)('0' + chance_below(&t->random, SHARDS));
         char hello[] = { 'H', home, 0 }, welcome[] = { 'W', home, 0 };
         struct peer *p = peer_open(netrig_port(t->rig));
         struct buf b;
@@ -169,14 +170,14 @@ static void *move_often(void *arg)
         put(&b, "one");
         put(&b, "two");
         /* Cut where chance wants it. */
-        size_t cut = feed_random(&t->random) % (b.len + 1);
+        size_t cut = chance_below(&t->random, b.len + 1);
         peer_put(p, bytes_of(b.at, cut));
         peer_put(p, bytes_of(b.at + cut, b.len - cut));
         peer_expect(p, welcome);
         peer_expect(p, "one");
         peer_expect(p, "two");
         buf_fini(&b);
-        if (feed_random(&t->random) % 2) peer_free(p);
+        if (chance_below(&t->random, 2)) peer_free(p);
         else peer_reset(p);
     }
     return NULL;
@@ -186,7 +187,7 @@ static void many_move_in_all_directions_at_once(void **state)
 {
     enum { THREADS = 6, ROUNDS = 100 };
     struct netrig *rig = *state;
-    uint64_t seed = feed_seed();
+    uint64_t seed = run_seed();
     pthread_t thread[THREADS];
     struct talk talk[THREADS];
     for (int i = 0; i < THREADS; i++) {
@@ -203,13 +204,13 @@ static void a_peer_that_leaves_while_it_moves_is_told_closed_once(void **state)
 {
     enum { PEERS = 300 };
     struct netrig *rig = *state;
-    uint64_t random = feed_seed();
+    uint64_t random = run_seed();
     for (int i = 0; i < PEERS; i++) {
         char hello[] = { 'H', (char)('0' + i % SHARDS), 0 };
         struct peer *p = peer_open(netrig_port(rig));
         peer_say(p, hello);
-        if (feed_random(&random) % 2) peer_say(p, "ghost");
-        if (feed_random(&random) % 2) peer_free(p);
+        if (chance_below(&random, 2)) peer_say(p, "ghost");
+        if (chance_below(&random, 2)) peer_free(p);
         else peer_reset(p);
     }
     for (int i = 0; i < PEERS; i++) assert_int_equal(netrig_closed(rig), ERR_PEER);

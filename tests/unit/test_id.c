@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/err.h"
 #include "proto/id.h"
+#include "tests/harness/chance.h"
 
 static struct user_id user(const char *name)
 {
@@ -211,32 +211,16 @@ static void a_used_up_counter_raises_the_millisecond(void **state)
     assert_msg_id(id, "00000000-03e9-7001-8000-000000000000");
 }
 
-static uint64_t seed_of_test(void)
-{
-    const char *given = getenv("PIPIT_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
-
-static uint64_t next_random(uint64_t *s)    /* splitmix64 */
-{
-    uint64_t z = *s += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
-
 static void ids_rise_whatever_the_clock_does(void **state)
 {
     (void)state;
-    uint64_t s = seed_of_test(), now = UINT64_C(1700000000000);
+    uint64_t s = run_seed(), now = UINT64_C(1700000000000);
     struct msg_id prev = none;
     for (int i = 0; i < 20000; i++) {
         uint8_t random[8];
-        put_u64(random, next_random(&s));
-        now += next_random(&s) % 7;
-        if (next_random(&s) % 100 == 0) now -= 500;
+        put_u64(random, chance(&s));
+        now += chance_below(&s, 7);
+        if (chance_below(&s, 100) == 0) now -= 500;
         struct msg_id id = msg_id_next(&prev, now, random), back;
         assert_true(msg_id_compare(&prev, &id) < 0);
         assert_true(msg_id_ms(&id) >= now);

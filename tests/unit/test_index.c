@@ -10,6 +10,7 @@
 
 #include "proto/err.h"
 #include "storage/index.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/logrig.h"
 
 enum { PARTS = 200, ENTRIES = 20000 };
@@ -46,16 +47,16 @@ static void check_range(const struct index *index, const struct model_entry *mod
 
 static void ranges_are_those_of_a_plain_array_before_and_after_packing(void **state)
 {
-    uint64_t random = rig_seed("test_index"), seq[PARTS + 1] = { 0 };
+    uint64_t random = run_seed(), seq[PARTS + 1] = { 0 };
     struct model_entry *model = calloc(ENTRIES, sizeof *model);
     struct index index;
     index_init(&index);
     for (uint64_t n = 0; n < ENTRIES; n++) {
         /* A few partitions are hot, most are not. */
-        uint32_t part = (uint32_t)(rig_random(&random) % (1 + rig_random(&random) % PARTS));
-        bool is_mark = seq[part] > 0 && rig_random(&random) % 3 == 0;
+        uint32_t part = (uint32_t)(chance(&random) % (1 + chance_below(&random, PARTS)));
+        bool is_mark = seq[part] > 0 && chance_below(&random, 3) == 0;
         if (!is_mark)
-            seq[part] += 1 + rig_random(&random) % 2;
+            seq[part] += 1 + chance_below(&random, 2);
         model[n].part = part;
         model[n].entry = entry_of(seq[part], n + 1, is_mark ? RECORD_KIND_MARKS : 1);
         struct conv_id conv = rig_conv(part);
@@ -65,7 +66,7 @@ static void ranges_are_those_of_a_plain_array_before_and_after_packing(void **st
     uint64_t loose = index_bytes(&index);
     for (int packed = 0; packed < 2; packed++) {
         for (uint32_t part = 0; part <= PARTS; part += 1 + part / 10) {
-            uint64_t to = rig_random(&random) % (seq[part] + 3), from = rig_random(&random) % (to + 2);
+            uint64_t to = chance_below(&random, seq[part] + 3), from = chance_below(&random, to + 2);
             check_range(&index, model, ENTRIES, part, FIND_RECORDS, from, to);
             check_range(&index, model, ENTRIES, part, FIND_MARKS, from, to);
             check_range(&index, model, ENTRIES, part, FIND_RECORDS, 0, UINT64_MAX);

@@ -20,15 +20,6 @@
 #include "tests/harness/netrig.h"
 #include "tests/harness/peer.h"
 
-static bool has_ipv6(void)
-{
-    struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-    int fd = socket(AF_INET6, SOCK_STREAM, 0);
-    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-    if (fd >= 0) close(fd);
-    return has;
-}
-
 /* What a server leaves behind in TIME_WAIT must not keep the next one from starting. */
 static void a_port_is_free_again_at_once_after_a_stop(void **state)
 {
@@ -59,7 +50,7 @@ static void ipv6_and_names_and_everywhere_are_served(void **state)
         { "[::1]:0", "::1", true },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (cases[i].v6 && !has_ipv6()) continue;
+        if (cases[i].v6 && !peer_has_ipv6()) continue;
         struct netrig *rig = netrig_up(&(struct netrig_options){ .address = cases[i].address });
         if (cases[i].dial) {
             struct peer *p = peer_dial_to(cases[i].dial, netrig_port(rig));

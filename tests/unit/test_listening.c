@@ -16,6 +16,7 @@
 
 #include "proto/err.h"
 #include "server/net/inside.h"
+#include "tests/harness/peer.h"
 
 enum { BACKLOG = 16 };
 
@@ -76,15 +77,6 @@ static bool connects_v6(uint16_t port)
 {
     struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
     return connects((struct sockaddr *)&a, sizeof a);
-}
-
-static bool has_ipv6(void)
-{
-    struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-    int fd = socket(AF_INET6, SOCK_STREAM, 0);
-    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-    if (fd >= 0) close(fd);
-    return has;
 }
 
 static void addresses_that_are_none_are_told_why(void **state)
@@ -209,7 +201,7 @@ static void everywhere_takes_IPv4_too_unless_that_is_in_the_list(void **state)
 {
     (void)state;
     char places[64];
-    if (!has_ipv6()) skip();
+    if (!peer_has_ipv6()) skip();
     struct listening *l = must_open("[::]:0", 2);
     uint16_t port = listening_port(l);
     assert_true(connects_v4(port) && connects_v6(port));

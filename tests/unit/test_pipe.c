@@ -7,41 +7,11 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "server/core/clock.h"
 #include "server/core/pipe.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define SLOW 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLOW 1
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 0
-#endif
-
-static uint64_t seed;
-
-static uint32_t random_below(uint64_t *state, uint32_t n)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return (uint32_t)(*state >> 32) % n;
-}
-
-static int pick_seed(void **state)
-{
-    (void)state;
-    const char *given = getenv("PIPIT_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)getpid() * 2654435761u + clock_real()->wall_ms(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
-}
+#include "tests/harness/chance.h"
+#include "tests/harness/sanitized.h"
 
 static struct parcel parcel_of(uint32_t n)
 {
@@ -111,15 +81,15 @@ static void room_is_never_promised_that_is_not_there(void **state)
 {
     (void)state;
     struct pipe *pipe;
-    uint64_t random = seed | 1;
+    uint64_t random = run_seed();
     uint32_t pushed = 0, popped = 0;
     assert_int_equal(pipe_new(64, &pipe), 0);
     for (int i = 0; i < 100000; i++) {
-        uint32_t ask = random_below(&random, 70);
+        uint32_t ask = chance_below(&random, 70);
         assert_int_equal(pipe_room(pipe), 64 - (pushed - popped));
         /* The cheap question is exact too, when one thread asks and pops in turn. */
         assert_int_equal(pipe_has_room(pipe, ask), ask <= 64 - (pushed - popped));
-        if (random_below(&random, 2)) {
+        if (chance_below(&random, 2)) {
             bool room = pushed - popped < 64;
             assert_int_equal(push(pipe, pushed), room);
             pushed += room;
@@ -166,7 +136,7 @@ static void *stream_push(void *arg)
             sem_post(&s->pushed);
             sem_wait(&s->room);
         }
-        if (random_below(&s->random, 50) == 0) sem_post(&s->pushed);
+        if (chance_below(&s->random, 50) == 0) sem_post(&s->pushed);
     }
     sem_post(&s->pushed);
     return NULL;
@@ -177,7 +147,7 @@ static void a_stream_between_two_threads_stays_whole_and_nobody_sleeps_for_good(
     (void)state;
     static const uint32_t slots[] = { 1, 2, 8, 1024 };
     for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
-        struct stream s = { .count = SLOW ? 20000 : 300000, .random = seed + i + 1 };
+        struct stream s = { .count = SANITIZED_THREAD ? 20000 : 300000, .random = run_seed() + i };
         if (slots[i] < 8) s.count /= 10;    /* nearly each one is a sleep */
         sem_init(&s.pushed, 0, 0);
         sem_init(&s.room, 0, 0);
@@ -216,5 +186,5 @@ int main(void)
         cmocka_unit_test(room_that_was_wanted_is_told_once),
         cmocka_unit_test(a_stream_between_two_threads_stays_whole_and_nobody_sleeps_for_good),
     };
-    return cmocka_run_group_tests(tests, pick_seed, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 #include "tests/harness/logrig.h"
 
@@ -197,9 +198,9 @@ static void rot_below_the_flushed_number_is_corruption_even_in_the_last_batch(vo
 static void rot_before_a_whole_later_batch_is_corruption_wherever_it_is(void **state)
 {
     struct rig *rig = *state;
-    uint64_t random = rig_seed("test_recover");
+    uint64_t random = run_seed();
     for (int i = 0; i < 300; i++) {
-        uint64_t at = rig->ends[0] + rig_random(&random) % (rig->ends[BATCHES - 1] - rig->ends[0]);
+        uint64_t at = rig->ends[0] + chance_below(&random, rig->ends[BATCHES - 1] - rig->ends[0]);
         poke(rig, at);
         uint64_t ops = disk_ops(rig->disk);
         assert_int_equal(reopen(rig), ERR_CORRUPT);

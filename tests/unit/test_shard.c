@@ -11,52 +11,20 @@
 
 #include <assert.h>
 #include <semaphore.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/core/core.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define SLOW 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLOW 1
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 0
-#endif
+#include "tests/harness/chance.h"
+#include "tests/harness/sanitized.h"
 
 enum {
     SHARDS = 4,
     PEERS = SHARDS + 1,                         /* main's shard takes part */
-    FLOOD_PER_PAIR = SLOW ? 8000 : 100000,      /* requests and pushes; 25 pairs, and the answers on top */
+    FLOOD_PER_PAIR = SANITIZED_THREAD ? 8000 : 100000,      /* requests and pushes; 25 pairs, and the answers on top */
     BURST_MAX = 300,
 };
 
 static const uint8_t hash_key[16] = { 1, 2, 3 };
-
-/* ---- random numbers, one state for each thread ---- */
-
-static uint64_t seed;
-
-static uint32_t random_below(uint64_t *state, uint32_t n)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return (uint32_t)(*state >> 32) % n;
-}
-
-static int pick_seed(void **state)
-{
-    (void)state;
-    const char *given = getenv("PIPIT_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)getpid() * 2654435761u + clock_real()->wall_ms(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
-}
 
 /* ---- a house whose shards flood one another ---- */
 
@@ -96,7 +64,7 @@ static void flood_on_parcel(struct shard *shard, const struct parcel *parcel)
     if (parcel->kind != PARCEL_ASK) return;
     p->owed[parcel->from]++;
     /* Some at once, some later and then many in a row. */
-    if (random_below(&p->random, 4) == 0)
+    if (chance_below(&p->random, 4) == 0)
         while (p->owed[parcel->from]) flood_answer(shard, parcel->from);
 }
 
@@ -104,9 +72,9 @@ static void flood_on_parcel(struct shard *shard, const struct parcel *parcel)
 static bool flood_send(struct shard *shard, uint16_t to)
 {
     struct peer *p = peer_of(shard);
-    for (uint32_t burst = random_below(&p->random, BURST_MAX); burst > 0; burst--) {
+    for (uint32_t burst = chance_below(&p->random, BURST_MAX); burst > 0; burst--) {
         if (p->sent[to] == FLOOD_PER_PAIR) return false;
-        bool request = random_below(&p->random, 2);
+        bool request = chance_below(&p->random, 2);
         struct parcel parcel = { .kind = request ? PARCEL_ASK : PARCEL_DELIVER, .slice = p->number[to] + 1 };
         bool went = request ? shard_request(shard, to, &parcel) : shard_push(shard, to, &parcel);
         if (!went) return false;
@@ -164,7 +132,7 @@ static void every_parcel_of_a_flood_arrives_once_and_in_order(void **state)
     (void)state;
     struct house house;
     memset(peers, 0, sizeof peers);
-    for (int i = 0; i < PEERS; i++) peers[i].random = seed * PEERS + (uint64_t)i + 1;
+    for (int i = 0; i < PEERS; i++) peers[i].random = run_seed() * PEERS + (uint64_t)i;
     assert_int_equal(house_init(&house, SHARDS, clock_real(), hash_key), 0);
     assert_int_equal(house_start(&house, &flood_ops, &flood_main_ops), 0);
     house_run_main(&house);
@@ -450,5 +418,5 @@ int main(void)
         cmocka_unit_test(a_clock_turned_by_hand_fires_timeouts_at_the_next_wake),
         cmocka_unit_test(a_timeout_wakes_a_loop_that_sleeps_and_is_not_early),
     };
-    return cmocka_run_group_tests(tests, pick_seed, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* test_sync_random.c - a whole server, made of an array, and a link that loses requests, answers and the program itself: at
  * every step and in the end the device keeps its promises. PIPIT_SEED repeats a run. */
+#include "tests/harness/chance.h"
 #include "tests/unit/sync_world.h"
 
 /* ---- a whole server and a random link ---- */
@@ -17,8 +18,7 @@ struct world {
 
 static uint64_t roll(struct world *w, uint64_t n)
 {
-    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
-    return (w->random >> 33) % n;
+    return chance_below(&w->random, n);
 }
 
 static uint64_t server_accept(struct world *w, const struct msg_send *s)
@@ -140,11 +140,7 @@ static void push(struct world *w, bool may_skip)
 
 static void a_random_link_loses_nothing_and_doubles_nothing(void **state)
 {
-    struct world w = { .f = *state };
-    const char *given = getenv("PIPIT_SEED");
-    if (given) w.random = strtoull(given, NULL, 0);
-    else randombytes_buf(&w.random, sizeof w.random);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)w.random);
+    struct world w = { .f = *state, .random = run_seed() };
     /* The device is there from the first message on: nothing is before what it is due. */
     w.head = 1;
     connect_link(&w);

@@ -5,36 +5,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "server/core/clock.h"
 #include "server/core/wheel.h"
+#include "tests/harness/chance.h"
 
 enum {
     START_MS = 1000003,                              /* not on a tick */
     ROUND_MS = WHEEL_SLOTS * WHEEL_TICK_MS,
     ALL = 1000000,
 };
-
-static uint64_t seed;
-
-static uint32_t random_below(uint64_t *state, uint32_t n)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return (uint32_t)(*state >> 32) % n;
-}
-
-static int pick_seed(void **state)
-{
-    (void)state;
-    const char *given = getenv("PIPIT_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)getpid() * 2654435761u + clock_real()->wall_ms(NULL);
-    print_message("PIPIT_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
-}
 
 /* A timeout that counts its firings and may do something to another one. */
 struct alarm {
@@ -249,7 +229,7 @@ static void random_use_agrees_with_a_list_of_times(void **state)
     static struct alarm a[ALARMS];
     static uint64_t due_ms[ALARMS];      /* UINT64_MAX: not set */
     static uint32_t fired[ALARMS];
-    uint64_t random = seed | 1, now_ms = START_MS + random_below(&random, 1000);
+    uint64_t random = run_seed(), now_ms = START_MS + chance_below(&random, 1000);
     struct wheel wheel;
     wheel_init(&wheel, now_ms);
     for (int i = 0; i < ALARMS; i++) {
@@ -257,14 +237,14 @@ static void random_use_agrees_with_a_list_of_times(void **state)
         due_ms[i] = UINT64_MAX;
     }
     for (int step = 0; step < STEPS; step++) {
-        uint32_t i = random_below(&random, ALARMS);
-        switch (random_below(&random, 8)) {
+        uint32_t i = chance_below(&random, ALARMS);
+        switch (chance_below(&random, 8)) {
         case 0:
             wheel_cancel(&wheel, &a[i].timeout);
             due_ms[i] = UINT64_MAX;
             break;
         case 1: case 2: case 3: case 4: {
-            uint64_t after_ms = random_below(&random, random_below(&random, 2) ? 500 : 4 * ROUND_MS);
+            uint64_t after_ms = chance_below(&random, chance_below(&random, 2) ? 500 : 4 * ROUND_MS);
             wheel_set(&wheel, &a[i].timeout, after_ms);
             due_ms[i] = now_ms + after_ms;
             break;
@@ -273,10 +253,10 @@ static void random_use_agrees_with_a_list_of_times(void **state)
             static const uint32_t steps[] = { 1, 10, WHEEL_TICK_MS + 1, 3000, 2 * ROUND_MS };
             /* Sometimes exactly as far as the wheel wants to sleep. */
             uint64_t sleep_ms = wheel_next_ms(&wheel);
-            uint64_t ms = random_below(&random, steps[random_below(&random, 5)]);
-            if (sleep_ms != UINT64_MAX && random_below(&random, 2)) ms = sleep_ms;
+            uint64_t ms = chance_below(&random, steps[chance_below(&random, 5)]);
+            if (sleep_ms != UINT64_MAX && chance_below(&random, 2)) ms = sleep_ms;
             now_ms += ms;
-            while (!wheel_run(&wheel, now_ms, 1 + random_below(&random, 20))) {}
+            while (!wheel_run(&wheel, now_ms, 1 + chance_below(&random, 20))) {}
             for (int j = 0; j < ALARMS; j++) {
                 uint32_t new_ones = a[j].fired - fired[j];
                 fired[j] = a[j].fired;
@@ -315,5 +295,5 @@ int main(void)
         cmocka_unit_test(time_that_steps_back_fires_nothing_and_breaks_nothing),
         cmocka_unit_test(random_use_agrees_with_a_list_of_times),
     };
-    return cmocka_run_group_tests(tests, pick_seed, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/chat/window.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/feed.h"
 
 static struct conv_id conv(uint8_t n)
@@ -158,23 +159,23 @@ static void a_random_life_agrees_with_a_plain_list(void **state)
 {
     struct window w;
     struct plain p = { .count = 0 };
-    uint64_t seed = feed_seed(), next[MODEL_CONVS] = { 0 };
+    uint64_t seed = run_seed(), next[MODEL_CONVS] = { 0 };
     (void)state;
     window_init(&w, MODEL_MAX, 2000);
     for (int step = 0; step < STEPS; step++) {
-        uint8_t c = (uint8_t)(feed_random(&seed) % MODEL_CONVS);
-        uint32_t bytes = (uint32_t)(feed_random(&seed) % 100), sum = 0;
+        uint8_t c = (uint8_t)(chance_below(&seed, MODEL_CONVS));
+        uint32_t bytes = (uint32_t)(chance_below(&seed, 100)), sum = 0;
         for (size_t i = 0; i < p.count; i++) sum += p.at[i].bytes;
         bool room = p.count == 0 || (p.count < MODEL_MAX && sum + bytes <= 2000);
         assert_int_equal(window_has_room(&w, bytes), room);
-        if (room && feed_random(&seed) % 3) {
-            next[c] += 1 + feed_random(&seed) % 2;
+        if (room && chance_below(&seed, 3)) {
+            next[c] += 1 + chance_below(&seed, 2);
             add(&w, c, next[c], bytes);
             p.at[p.count].conv = c;
             p.at[p.count].seq = next[c];
             p.at[p.count++].bytes = bytes;
         } else {
-            uint64_t back = feed_random(&seed) % 12, seq = next[c] > back ? next[c] - back : 0;
+            uint64_t back = chance_below(&seed, 12), seq = next[c] > back ? next[c] - back : 0;
             ack(&w, c, seq);
             plain_ack(&p, c, seq);
         }

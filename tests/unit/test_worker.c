@@ -14,19 +14,9 @@
 
 #include "proto/err.h"
 #include "server/core/core.h"
+#include "tests/harness/sanitized.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define SLOW 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLOW 1
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 0
-#endif
-
-enum { SHARDS = 3, WORKS_PER_SHARD = SLOW ? 5000 : 50000, OUT_PER_SHARD = 40 };
+enum { SHARDS = 3, WORKS_PER_SHARD = SANITIZED_THREAD ? 5000 : 50000, OUT_PER_SHARD = 40 };
 
 static const uint8_t hash_key[16];
 

@@ -11,6 +11,7 @@
 #include "proto/err.h"
 #include "proto/limits.h"
 #include "server/net/ws.h"
+#include "tests/harness/chance.h"
 #include "tests/harness/feed.h"
 
 enum { BIN = 0x82, TEXT = 0x81, PING = 0x89, PONG = 0x8a, CLOSE = 0x88, BIN_OPEN = 0x02, TEXT_OPEN = 0x01, MORE = 0x00,
@@ -413,18 +414,18 @@ static void random_messages_survive_random_fragments_and_cuts(void **state)
 {
     struct buf *b = *state;
     static uint8_t payload[3000];
-    uint64_t random = feed_seed();
-    for (size_t i = 0; i < sizeof payload; i++) payload[i] = (uint8_t)feed_random(&random);
+    uint64_t random = run_seed();
+    for (size_t i = 0; i < sizeof payload; i++) payload[i] = (uint8_t)chance(&random);
     for (int round = 0; round < 200; round++) {
         struct heard want = { .len = 0 };
         for (int i = 0; i < 20; i++) {
-            size_t len = feed_random(&random) % (i % 4 ? 100 : sizeof payload), at = 0;
-            unsigned parts = 1 + (unsigned)(feed_random(&random) % 4);
+            size_t len = chance_below(&random, i % 4 ? 100 : sizeof payload), at = 0;
+            unsigned parts = 1 + (unsigned)(chance_below(&random, 4));
             for (unsigned p = 1; p <= parts; p++) {
-                size_t end = p == parts ? len : at + feed_random(&random) % (len - at + 1);
+                size_t end = p == parts ? len : at + chance_below(&random, len - at + 1);
                 feed_frame(b, (p == parts ? 0x80 : 0) | (p == 1 ? 2 : 0), true, bytes_of(payload + at, end - at));
                 at = end;
-                if (p < parts && feed_random(&random) % 3 == 0) {
+                if (p < parts && chance_below(&random, 3) == 0) {
                     put(b, PING, "?");
                     note(&want, "ping", bytes_of_str("?"));
                 }
@@ -434,7 +435,7 @@ static void random_messages_survive_random_fragments_and_cuts(void **state)
         struct heard h = { .len = 0 };
         struct ws *ws;
         assert_int_equal(ws_new(MESSAGE_MAX, &ws), 0);
-        assert_int_equal(feed_all(ws, &h, buf_bytes(b), 1 + feed_random(&random) % 6000), 0);
+        assert_int_equal(feed_all(ws, &h, buf_bytes(b), 1 + chance_below(&random, 6000)), 0);
         assert_memory_equal(h.log, want.log, sizeof h.log);
         assert_true(ws_is_clean(ws));
         ws_free(ws);
