@@ -98,7 +98,8 @@ static void client_serve(struct client *c)
         uint8_t *end = c->in.len ? memchr(c->in.at, '\n', c->in.len) : NULL;
         if (!end) return;
         size_t len = (size_t)(end - c->in.at);
-        char *line = strndup((char *)c->in.at, len);
+        char *line = malloc(len + 1);    /* bytes: a NUL may be among them */
+        if (line) memcpy(line, c->in.at, len);
         memmove(c->in.at, end + 1, c->in.len - len - 1);
         c->in.len -= len + 1;
         if (!line) {

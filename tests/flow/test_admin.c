@@ -105,6 +105,20 @@ static void requests_of_one_write_are_answered_in_order(void **state)
     wire_close(&w);
 }
 
+/* A copy that ended at the NUL was once read, and wiped, to the end of the line. */
+static void a_line_with_a_nul_in_it_is_no_request(void **state)
+{
+    static const char line[] = "{\"do\":\0\"status\"} and more behind it than there was before it\n";
+    struct wire w;
+    wire_open(&w, *state);
+    assert_true(wire_write(&w, line, sizeof line - 1));
+    expect_refused(wire_hear(&w), ERR_MALFORMED, "not JSON");
+    json_t *answer = wire_ask(&w, "{\"do\":\"status\"}");
+    assert_true(is_ok(answer));
+    json_decref(answer);
+    wire_close(&w);
+}
+
 static void a_line_may_come_byte_by_byte(void **state)
 {
     struct rig *rig = *state;
@@ -291,6 +305,7 @@ int main(void)
         ON_A_SERVER(what_is_no_request_is_refused_by_name_and_the_next_line_is_served),
         ON_A_SERVER(a_line_over_the_limit_is_refused_and_ends_the_connection),
         ON_A_SERVER(requests_of_one_write_are_answered_in_order),
+        ON_A_SERVER(a_line_with_a_nul_in_it_is_no_request),
         ON_A_SERVER(a_line_may_come_byte_by_byte),
         ON_A_SERVER(what_a_client_asked_for_is_done_though_it_has_gone),
         ON_A_SERVER(more_clients_than_allowed_are_told_so),
