@@ -303,6 +303,30 @@ static void a_window_whose_end_is_in_sight_follows_a_burst(void **state)
     expect_window(f, &bob, 2001 - (MODEL_WINDOW_MAX - MODEL_PAGE), 2000);
 }
 
+static void what_waits_in_sight_stays_when_a_full_window_gets_more(void **state)
+{
+    struct fixture *f = *state;
+    struct model_seen seen;
+    uint64_t last = MODEL_WINDOW_MAX + MODEL_PAGE;
+    conv_put(f, &bob, last, last);
+    many_old(f, &bob, 1, last);
+    open_with(f, &bob);
+    for (unsigned i = 0; i < 4; i++) assert_int_equal(model_older(f->model), 0);
+    say(f, &bob, "one");
+    say(f, &bob, "two");
+    size_t count = model_row_count(f->model);
+    struct row_id one = model_row(f->model, count - 2)->id;
+    model_seen(f->model, count - 10, 9, true, &seen);    /* "two" is just out of sight: nothing follows */
+    many_old(f, &bob, last + 1, last + 150);
+    conv_put(f, &bob, last + 150, last);
+    tell(f, SYNC_MOVED, &bob);
+    update(f);
+    assert_false(model_has_newer(f->model));
+    assert_int_equal(model_row_find(f->model, &one), model_row_count(f->model) - 2);
+    struct row_id in_sight = { .kind = ROW_MESSAGE, .id = id_of(&bob, last - 7) };
+    assert_true(model_row_find(f->model, &in_sight) != SIZE_MAX);
+}
+
 static void what_fills_a_gap_comes_to_lie_in_the_middle(void **state)
 {
     struct fixture *f = *state;
@@ -468,6 +492,7 @@ int main(void)
         CLAIM(the_window_moves_over_a_long_history_and_holds_no_more_of_it),
         CLAIM(what_comes_while_scrolled_up_is_counted_and_moves_nothing),
         CLAIM(a_window_whose_end_is_in_sight_follows_a_burst),
+        CLAIM(what_waits_in_sight_stays_when_a_full_window_gets_more),
         CLAIM(what_fills_a_gap_comes_to_lie_in_the_middle),
         CLAIM(a_jump_shows_the_messages_around_it),
         CLAIM(what_is_deleted_leaves_the_window_and_the_list),

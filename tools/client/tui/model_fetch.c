@@ -171,6 +171,9 @@ static void put_sight(struct pane *p, size_t first, size_t count)
     p->seen_count = count;
     if (count == 0) return;
     p->follows = p->at_end && first + count == p->row_count;
+    memset(&p->oldest_seen, 0xff, sizeof p->oldest_seen);
+    for (size_t i = first + count; i-- > first;)
+        if (p->rows[i].is_stored) p->oldest_seen = p->rows[i].message;
     memset(&p->last_seen, 0, sizeof p->last_seen);
     for (size_t i = first + count; i-- > 0;) {
         if (!p->rows[i].is_stored) continue;

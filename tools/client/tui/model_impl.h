@@ -79,6 +79,7 @@ struct pane {
     bool head_known, asked_by_hand, fetch_failed;
     /* -- what stands on the screen -- */
     size_t first_seen, seen_count;
+    struct msg_id oldest_seen;    /* the oldest message in sight, all ones when none is: only what waits is */
     struct msg_id last_seen;      /* the newest message in sight, or above what is */
     bool follows;                 /* the last row is in sight */
     uint64_t seq_told;            /* read up to here, said since the session opened */

@@ -6,7 +6,8 @@
  * was deleted is gone.
  *
  * A window that is full drops what is behind it when it is moved up, and what is before it when it is moved down. One
- * that is at the end and full when more comes stays where it is, unless its end is in sight: then it follows. */
+ * that is at the end and full when more comes follows when its end is in sight; else it drops what is far above the
+ * screen, and what finds no room even so stays behind it. */
 #include "tools/client/tui/model_impl.h"
 
 #include <assert.h>
@@ -221,6 +222,19 @@ static int read_conv(struct model *m)
     return err;
 }
 
+/* The end no longer finds room. What is far above the screen goes first: what waits stands at the end, and may be in
+ * sight. */
+static int make_room(struct model *m)
+{
+    struct pane *p = &m->pane;
+    size_t at = 0;
+    while (at < p->count && msg_id_compare(&p->entries[at].id, &p->oldest_seen) < 0) at++;
+    if (at <= MODEL_NEAR_ROWS) return 0;
+    struct msg_id first = p->entries[at - MODEL_NEAR_ROWS].id;
+    top_at(p, &first);
+    return load(m, first, NULL);
+}
+
 static int reload_window(struct model *m)
 {
     struct pane *p = &m->pane;
@@ -232,6 +246,7 @@ static int reload_window(struct model *m)
     if (err) return err;
     if (p->count == 0) return load_end(m, MODEL_PAGE);
     if (was_at_end && !p->at_end && p->follows) return load_end(m, MODEL_WINDOW_MAX - MODEL_PAGE);
+    if (was_at_end && !p->at_end) return make_room(m);
     if (was_done && p->count < MODEL_WINDOW_MAX) {
         size_t room = MODEL_WINDOW_MAX - p->count;
         err = load_older(m, room < MODEL_PAGE ? room : MODEL_PAGE);
