@@ -42,8 +42,10 @@ enum style {
     STYLE_STATUS,                 /* a bar */
     STYLE_TITLE,                  /* a heading */
     STYLE_FOUND,                  /* a hit of a search */
-    STYLE_COUNT
+    STYLE_COUNT,
+    STYLE_REVERSED = 64           /* or-ed to one of them: the same on a bar, or in the selected row */
 };
+_Static_assert(STYLE_COUNT <= STYLE_REVERSED, "a bit of its own");
 
 enum {
     TERMINAL_RESIZED = 1,         /* terminal_size() says something new, the grid is blank */

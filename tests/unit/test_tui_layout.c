@@ -1,4 +1,4 @@
-/* test_layout.c - every screen is parted without overlap and without a hole. */
+/* test_tui_layout.c - every screen is parted without overlap and without a hole. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
