@@ -22,7 +22,7 @@ static void begin_connected(struct story *s, bool on_terminal)
 {
     char id[MSG_ID_TEXT];
     sends(s, "bob", "alice", "is it you?", id);
-    pipit_begin(s, &p, "alice", WORDS("chat", "bob"), on_terminal);
+    pipit_begin(s, &p, "alice", WORDS("chat", "--plain", "bob"), on_terminal);
     hear_until(&p, "bob: is it you?");
     if (on_terminal) hear_until(&p, "> ");
     forget(&p);

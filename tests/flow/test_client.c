@@ -208,7 +208,7 @@ static void a_chat_shows_ticks_as_they_come(void **state)
     struct story *s = *state;
     char id[MSG_ID_TEXT];
     sends(s, "bob", "alice", "said before", id);
-    pipit_begin(s, &p, "alice", WORDS("chat", "bob"), true);
+    pipit_begin(s, &p, "alice", WORDS("chat", "--plain", "bob"), true);
     hear_until(&p, "bob: said before");
     hear_until(&p, "> ");
     forget(&p);
@@ -220,7 +220,7 @@ static void a_chat_shows_ticks_as_they_come(void **state)
     assert_int_equal(finish(&q), 0);
     assert_null(strstr(p.text, "\033[1;34m"));
     forget(&p);
-    pipit_begin(s, &q, "bob", WORDS("chat", "alice"), true);    /* reads it */
+    pipit_begin(s, &q, "bob", WORDS("chat", "--plain", "alice"), true);    /* reads it */
     hear_until(&p, "alice: hello bob \033[1;34m\xe2\x9c\x93\xe2\x9c\x93\033[0m");
     forget(&p);
     type(&q, "an answer\r");
@@ -234,7 +234,7 @@ static void a_chat_shows_ticks_as_they_come(void **state)
 static void what_is_typed_offline_goes_out_when_the_server_is_back(void **state)
 {
     struct story *s = *state;
-    pipit_begin(s, &p, "alice", WORDS("chat", "bob"), true);
+    pipit_begin(s, &p, "alice", WORDS("chat", "--plain", "bob"), true);
     hear_until(&p, "> ");
     server_down(s, SIGKILL);
     hear_until(&p, "no connection");

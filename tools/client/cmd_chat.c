@@ -14,6 +14,7 @@
 #include "tools/client/commands.h"
 #include "tools/client/output.h"
 #include "tools/client/screen.h"
+#include "tools/client/tui/chat.h"
 
 enum {
     LAST_SHOWN = 10,                      /* messages at the start */
@@ -438,6 +439,14 @@ static int talk(struct talk *t)
     return err ? err : online_drain(t->online);
 }
 
+static int said_waiting(uint64_t waiting)
+{
+    if (waiting == 0) return EXIT_DONE;
+    fprintf(stderr, "pipit: %llu not sent yet: they stay in the outbox and go out with the next command\n",
+            (unsigned long long)waiting);
+    return EXIT_NO_LINK;
+}
+
 static int run(struct talk *t)
 {
     static const struct online_ops ops = { .on_event = on_event, .on_link = on_link };
@@ -454,23 +463,34 @@ static int run(struct talk *t)
     for (size_t i = 0; i < OWN_MAX; i++) free(t->own[i].text);
     if (err) return client_fail(err, why);
     if (t->waiting == 0) return output_flush() ? EXIT_DONE : EXIT_USAGE;
-    fprintf(stderr, "pipit: %llu not sent yet: they stay in the outbox and go out with the next command\n",
-            (unsigned long long)t->waiting);
-    return EXIT_NO_LINK;
+    return said_waiting(t->waiting);
+}
+
+/* False, said why: this terminal cannot show it, so lines have to do. */
+static bool run_screen(struct client *c, const struct user_id *peer, int *code_out)
+{
+    struct chat_end end;
+    int err = chat_run(c->pipit, peer, &end);
+    if (!end.was_shown) fprintf(stderr, "pipit: %s: lines instead of a whole screen\n", end.why);
+    else *code_out = err ? client_fail(err, end.why) : said_waiting(end.waiting);
+    return end.was_shown;
 }
 
 int cmd_chat(const struct options *o)
 {
     static struct talk t;
-    if (o->word_count != 1) {
-        fprintf(stderr, "pipit: chat WHO: with whom?\n");
-        return EXIT_USAGE;
-    }
+    bool named = o->word_count == 1, lines = o->plain || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO);
     int code = client_open(o, &t.client);
-    if (!code) code = client_peer(&t.client, o->words[0], &t.peer, &t.conv);
+    if (!code && named) code = client_peer(&t.client, o->words[0], &t.peer, &t.conv);
     if (!code) code = client_lock(&t.client, "chat");
     if (!code) client_warn_plain();
-    if (!code) code = run(&t);
+    if (!code && !lines) lines = !run_screen(&t.client, named ? &t.peer : NULL, &code);
+    if (!code && lines && !named) {
+        fprintf(stderr, "pipit: chat WHO: with whom?\n");
+        code = EXIT_USAGE;
+    } else if (!code && lines) {
+        code = run(&t);
+    }
     client_close(&t.client);
     return code;
 }

@@ -48,10 +48,14 @@ const struct command commands[] = {
       "Logs another device out at once, as when a telephone was lost.",
       "pipit devices revoke 0123456789abcdef",
       TAKES(json), 1, 1, cmd_devices_revoke },
-    { "chat", NULL, "WHO",
-      "Talk: what you type goes out, what comes is printed above. Ctrl-D ends.",
+    { "chat", NULL, "[WHO]",
+      "Talk, on the whole screen: conversations on the left, one of them open, what you type at the bottom. F1 shows the\n"
+      "keys, Ctrl-C leaves; what is typed stays as a draft. With --plain, and where there is no terminal, lines come and go\n"
+      "instead, with one WHO; Ctrl-D ends. PIPIT_NOTIFY says what happens when a message comes and nobody is looking:\n"
+      "bell (the default), desktop (your terminal must know how) or none.",
+      "pipit chat\n"
       "pipit chat bob",
-      0, 1, 1, cmd_chat },
+      TAKES(plain), 0, 1, cmd_chat },
     { "send", NULL, "WHO [TEXT...]",
       "Sends and prints the message id once the server has it on disk. Without TEXT (or with -) it is read from standard\n"
       "input; a -- before a TEXT that begins with -. After --timeout (30 s) without an answer: exit code 3; the message\n"
