@@ -9,6 +9,7 @@
 #   make bench        the figures of docs/performance.md, each beside its floor
 #   make layers       who may include whom
 #   make docs         docs/configuration.md and docs/pipitd.conf, from server/config_keys.h
+#   make picture      docs/chat.svg, from a screen of a real chat
 #   make everything   programs and tests, nothing run
 #   make install      DESTDIR= PREFIX=/usr/local
 
@@ -64,7 +65,7 @@ FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/f
 
 EXAMPLE  := $(BUILD)/example/echo
 
-.PHONY: all run test crash fuzz fuzzers bench layers docs install clean everything FORCE
+.PHONY: all run test crash fuzz fuzzers bench layers docs picture install clean everything FORCE
 .SECONDARY:
 .DEFAULT_GOAL := all
 # What runs is told in short; in full with V=1.
@@ -174,6 +175,9 @@ layers:
 docs: $(BUILD)/pipitd
 	$< --print-docs >docs/configuration.md
 	$< --print-example >docs/pipitd.conf
+
+picture: all $(BUILD)/tests/picture/chat
+	@BUILD=$(BUILD) PIPIT_PICTURE=docs/chat.svg $(BUILD)/tests/picture/chat
 
 install: all $(MANUALS)
 	install -d $(DESTDIR)$(PREFIX)/bin
