@@ -46,7 +46,7 @@ SRC_STORAGE := $(wildcard storage/*.c)
 SRC_SERVER  := $(filter-out server/main.c,$(wildcard server/*.c server/core/*.c server/net/*.c server/chat/*.c))
 SRC_CLIENT  := $(filter-out tools/client/main.c,$(wildcard tools/client/*.c tools/client/tui/*.c tools/common/*.c))
 SRC_PIPIT   := $(wildcard tools/client/pipit*.c tools/client/home*.c tools/client/sync*.c) \
-               $(patsubst %,tools/client/%.c,online link lookup stream contact_link) $(SRC_PROTO)
+               $(patsubst %,tools/client/%.c,online link lookup stream contact_link) tools/common/utf8.c $(SRC_PROTO)
 SRC_HARNESS := $(wildcard tests/harness/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 

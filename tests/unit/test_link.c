@@ -116,6 +116,24 @@ static void a_close_is_answered_and_tells_its_code_and_reason(void **state)
     assert_int_equal(got.first[0], 0x88);
 }
 
+static void play_close_with_orders(struct peer *p)
+{
+    upgrade(p);
+    say_frame(p, 0x88, "\x0f\xba" "\x1b]0;mine\x07\r\n\xc2\x9b" "2J\xe2\x80\xaeon", 22);
+    got.first[0] = hear_frame(p, got.key[0], got.payload[0]);
+    wait_for_end(p);
+}
+
+static void a_reason_that_would_give_the_terminal_orders_is_made_safe(void **state)
+{
+    struct fixture *f = *state;
+    start(f, play_close_with_orders);
+    open_link(f);
+    assert_int_equal(until_closed(f), ERR_PEER);
+    assert_string_equal(link_why(f->link), "\xef\xbf\xbd]0;mine\xef\xbf\xbd  \xef\xbf\xbd" "2J\xef\xbf\xbdon");
+    finish(f);
+}
+
 static void play_end(struct peer *p)
 {
     upgrade(p);
@@ -253,6 +271,7 @@ int main(void)
         CLAIM(what_is_sent_is_masked_with_a_fresh_key_each_time),
         CLAIM(a_ping_is_answered),
         CLAIM(a_close_is_answered_and_tells_its_code_and_reason),
+        CLAIM(a_reason_that_would_give_the_terminal_orders_is_made_safe),
         CLAIM(an_end_without_a_word_is_an_error_after_what_was_whole),
         CLAIM(a_text_message_breaks_the_protocol),
         CLAIM(a_message_over_the_limit_breaks_the_protocol),

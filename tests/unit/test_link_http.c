@@ -1,6 +1,8 @@
 /* test_link_http.c - requests over HTTP and their answers, from a server that is played byte by byte. */
 #include "tests/unit/link_world.h"
 
+#include "tools/client/pipit.h"
+
 static int post(struct fixture *f, void (*play)(struct peer *), int *status, struct buf *answer)
 {
     char why[WHY_MAX];
@@ -125,6 +127,30 @@ static void a_server_that_says_nothing_is_given_up(void **state)
     buf_fini(&answer);
 }
 
+static void play_refuse_with_orders(struct peer *p)
+{
+    static const char body[] = "{\"error\":\"AUTH\",\"text\":\"no \\u001b[2J\\n\\u202eway\",\"again\":false}";
+    char head[80];
+    hear_head(p);
+    snprintf(head, sizeof head, "HTTP/1.1 401 Unauthorized\r\nContent-Length: %zu\r\n\r\n", sizeof body - 1);
+    say_text(p, head);
+    say_text(p, body);
+    wait_for_end(p);
+}
+
+static void what_the_server_says_of_a_refusal_is_made_safe(void **state)
+{
+    struct fixture *f = *state;
+    char url[URL_HOST_MAX + 16], why[PIPIT_WHY_MAX];
+    const struct user_id alice = { "alice" };
+    snprintf(url, sizeof url, "ws://%s:%s", f->url.host, f->url.port);
+    start(f, play_refuse_with_orders);
+    int err = pipit_register(&(struct pipit_server){ url, NULL }, &alice, "a password", NULL, why);
+    finish(f);
+    assert_int_equal(err, ERR_AUTH);
+    assert_string_equal(why, "no \xef\xbf\xbd[2J \xef\xbf\xbdway");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +158,7 @@ int main(void)
         CLAIM(an_answer_that_breaks_off_is_none),
         CLAIM(a_request_carries_its_method_and_credentials),
         CLAIM(a_server_that_says_nothing_is_given_up),
+        CLAIM(what_the_server_says_of_a_refusal_is_made_safe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -318,6 +318,29 @@ static void a_read_on_another_device_counts_here(void **state)
     assert_int_equal(f->sent_count, 0);
 }
 
+static void what_the_server_says_is_told_safe_and_in_whole_characters(void **state)
+{
+    struct fixture *f = *state;
+    char words[200] = "a \x1b[2J\n\xe2\x80\xae";
+    size_t room = sizeof f->events[0].text - 1, used = strlen(words);
+    while (used < 198) used += (size_t)sprintf(words + used, "\xc3\xa9");
+    struct msg m = { .type = MSG_GOODBYE };
+    m.u.goodbye = (struct msg_goodbye){ .code = 1, .text = bytes_of_str(words) };
+    welcome(f);
+    forget(f);
+    begin(f);
+    assert_int_equal(give(f, &m), 0);
+    end(f);
+    const char *told_text = NULL;
+    for (size_t i = 0; i < f->event_count; i++) {
+        if (f->events[i].kind == SYNC_GOODBYE) told_text = f->events[i].text;
+    }
+    assert_non_null(told_text);
+    assert_int_equal(strncmp(told_text, "a \xef\xbf\xbd[2J \xef\xbf\xbd\xc3\xa9", 14), 0);
+    assert_in_range(strlen(told_text), room - 1, room);
+    assert_true(bytes_is_line(bytes_of_str(told_text)));
+}
+
 static void each_conversation_that_changed_is_told_of_once_and_last(void **state)
 {
     struct fixture *f = *state;
@@ -447,6 +470,7 @@ int main(void)
         CLAIM(reading_never_passes_what_is_stored),
         CLAIM(ones_own_cursors_that_the_server_lost_are_said_again),
         CLAIM(a_read_on_another_device_counts_here),
+        CLAIM(what_the_server_says_is_told_safe_and_in_whole_characters),
         CLAIM(each_conversation_that_changed_is_told_of_once_and_last),
         CLAIM(a_receipt_is_told_when_something_moved),
         CLAIM(a_restored_server_gets_everything_as_new_and_shows_nothing_twice),

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <wslay/wslay.h>
 
+#include "tools/common/utf8.h"
+
 enum link_state { LINK_OPENING, LINK_UPGRADING, LINK_UP, LINK_CLOSED };
 enum { KEY_TEXT = 25, ACCEPT_TEXT = 29 };    /* base64 of 16 and of 20 bytes, and the NUL */
 
@@ -336,8 +338,8 @@ static void on_ws_message(wslay_event_context_ptr ws, const struct wslay_event_o
     (void)ws;
     if (m->opcode == WSLAY_CONNECTION_CLOSE) {
         l->close_code = m->status_code ? m->status_code : 1005;
-        size_t len = m->msg_length > 2 ? m->msg_length - 2 : 0;    /* the reason stands behind the code */
-        if (len > 0) snprintf(l->why, WHY_MAX, "%.*s", (int)(len < 123 ? len : 123), (const char *)m->msg + 2);
+        /* The reason stands behind the code. */
+        if (m->msg_length > 2) utf8_line(bytes_of(m->msg + 2, m->msg_length - 2), l->why, WHY_MAX);
     } else if (m->opcode == WSLAY_BINARY_FRAME && l->frame_err == 0) {
         l->frame_err = l->ops->on_frame(l->arg, bytes_of(m->msg, m->msg_length));
     } else if (m->opcode == WSLAY_TEXT_FRAME) {

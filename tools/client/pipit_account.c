@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tools/client/pipit_impl.h"
+#include "tools/common/utf8.h"
 
 enum {
     HTTP_MS_MAX = 30000,                  /* a busy server hashes one password after the other */
@@ -19,7 +20,7 @@ static int refused(int status, struct bytes answer, char why[static WHY_MAX])
 {
     struct account_error e;
     if (account_error_decode(answer, &e) == 0) {
-        snprintf(why, WHY_MAX, "%s", e.text);
+        utf8_line(bytes_of_str(e.text), why, WHY_MAX);
         return e.err;
     }
     snprintf(why, WHY_MAX, "the server answers %d (is it a Pipit server?)", status);

@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "tools/client/sync_impl.h"
+#include "tools/common/utf8.h"
 
+/* The server's words, or a device's name. */
 static void set_text(struct sync_event *e, struct bytes text)
 {
-    size_t len = text.len < sizeof e->text - 1 ? text.len : sizeof e->text - 1;
-    if (len) memcpy(e->text, text.at, len);
-    e->text[len] = '\0';
+    utf8_line(text, e->text, sizeof e->text);
 }
 
 static struct ask *ask_of_ref(struct sync *s, const struct msg *m)

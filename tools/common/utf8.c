@@ -1,6 +1,8 @@
 /* utf8.c - decoding that never fails, and the one rule of what is safe to show (see utf8.h). */
 #include "tools/common/utf8.h"
 
+#include <string.h>
+
 uint32_t utf8_at(struct bytes text, size_t at, size_t *len_out)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -32,4 +34,20 @@ bool utf8_is_unsafe(uint32_t c)
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == UTF8_BAD ||
            (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||    /* turns the direction of text */
            c == 0x2028 || c == 0x2029 || c == 0xfeff;
+}
+
+void utf8_line(struct bytes text, char *to, size_t size)
+{
+    char c_bytes[UTF8_BYTES_MAX];
+    size_t used = 0;
+    for (size_t i = 0, len; i < text.len; i += len) {
+        uint32_t c = utf8_at(text, i, &len);
+        if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+        else if (utf8_is_unsafe(c)) c = UTF8_BAD;
+        size_t n = utf8_put(c, c_bytes);
+        if (n >= size - used) break;
+        memcpy(to + used, c_bytes, n);
+        used += n;
+    }
+    to[used] = '\0';
 }

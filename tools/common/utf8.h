@@ -20,4 +20,9 @@ size_t utf8_put(uint32_t c, char out[static UTF8_BYTES_MAX]);
  * what to make of those. */
 bool utf8_is_unsafe(uint32_t c);
 
+/* What of `text` fits into `size` bytes (1 or more), made safe: line ends and tabs are blanks, other unsafe code
+ * points UTF8_BAD. None is cut in two; a NUL ends it. For words that are kept or handed on as strings: whoever prints
+ * them need not think of it again. */
+void utf8_line(struct bytes text, char *to, size_t size);
+
 #endif
