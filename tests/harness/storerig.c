@@ -13,25 +13,25 @@
 #include "proto/msg.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/logrig.h"
+#include "tests/harness/storerig_people.h"
 
 const struct user_id rig_users[RIG_USERS] = { { "alice" }, { "bob" }, { "carol" }, { "dave" } };
 const struct device_id rig_devices[RIG_DEVICES] = { { 0x8000000000000005 }, { 7 } };    /* rows order them as signed */
 
-static uint64_t draw(struct storerig *rig, uint64_t below)
+uint64_t rig_draw(struct storerig *rig, uint64_t below)
 {
     return chance_below(&rig->random, below);
 }
 
-static uint64_t ops_of(const struct storerig *rig)
+uint64_t rig_ops(const struct storerig *rig)
 {
     return disk_journal_ops(rig->disk);
 }
 
-/* Whether `err` is none; anything else must be excused by the disk. */
-static bool went_well(const struct storerig *rig, int err)
+bool rig_went_well(const struct storerig *rig, int err)
 {
     if (err && (rig->disk_is_good || (err != ERR_NO_SPACE && err != ERR_IO && err != ERR_READ_ONLY)))
-        fail_msg("%s on operation %llu", err_name(err), (unsigned long long)ops_of(rig));
+        fail_msg("%s on operation %llu", err_name(err), (unsigned long long)rig_ops(rig));
     return err == 0;
 }
 
@@ -56,21 +56,6 @@ void storerig_close(struct storerig *rig)
     store_close(&rig->store);
 }
 
-static void make_accounts(struct storerig *rig)
-{
-    struct facts *facts = rig->store.facts;
-    assert_int_equal(facts_begin(facts), 0);
-    for (int u = 0; u < RIG_USERS; u++) {
-        assert_int_equal(facts_user_add(facts, &rig_users[u], "h", rig->now_ms), 0);
-        for (int d = 0; d < RIG_DEVICES; d++) {
-            struct device_row row = { .user = rig_users[u], .device = rig_devices[d], .created_ms = rig->now_ms };
-            assert_int_equal(facts_device_add(facts, &row), 0);
-        }
-    }
-    assert_int_equal(facts_commit(facts), 0);
-    rig->accounts_ops = ops_of(rig);
-}
-
 struct storerig *storerig_new(uint64_t seed)
 {
     struct storerig *rig = calloc(1, sizeof *rig);
@@ -90,9 +75,10 @@ struct storerig *storerig_new(uint64_t seed)
     }
     disk_journal_start(rig->disk);
     rig_open(rig, 2);
-    rig->opened_ops = ops_of(rig);
+    rig->opened_ops = rig_ops(rig);
     rig->node = rig->store.node;
-    make_accounts(rig);
+    rig->people = rig_people_new();
+    rig_people_begin(rig);
     return rig;
 }
 
@@ -100,6 +86,7 @@ void storerig_free(struct storerig *rig)
 {
     for (uint32_t i = 0; i < RIG_LOGS_MAX; i++) fold_free(rig->folds[i]);
     disk_free(rig->disk);
+    rig_people_free(rig->people);
     free(rig->records);
     free(rig);
 }
@@ -125,7 +112,7 @@ static bool rig_record_append(struct storerig *rig, struct rig_record *r)
     r->head.key = conv->key.number;
     r->head.id = msg_id_next(&conv->now.last_id, rig->now_ms, random);
     r->given_ops = r->acked_ops = RIG_NEVER;
-    if (!went_well(rig, log_append(rig->store.log[home], &r->head, &r->entry, conv->key.key, &at))) return false;
+    if (!rig_went_well(rig, log_append(rig->store.log[home], &r->head, &r->entry, conv->key.key, &at))) return false;
     assert_true(at.number < RIG_NUMBERS_MAX);
     r->head.log = at.log;
     r->head.number = at.number;
@@ -147,13 +134,13 @@ static void rig_send(struct storerig *rig, int c)
 {
     struct rig_conv *conv = &rig->convs[c];
     struct rig_record *r = next_record(rig, c);
-    int user = conv->users[draw(rig, 2)], device = (int)draw(rig, RIG_DEVICES);
+    int user = conv->users[rig_draw(rig, 2)], device = (int)rig_draw(rig, RIG_DEVICES);
     uint64_t client_seq = ++rig->client_seq[user][device];
-    uint64_t behind = draw(rig, 6);                    /* answers this device still waits for, as far as it knows */
-    size_t len = draw(rig, RIG_BODY_MAX + 1);
-    for (size_t i = 0; i < len; i++) r->body[i] = (uint8_t)draw(rig, 256);
+    uint64_t behind = rig_draw(rig, 6);                    /* answers this device still waits for, as far as it knows */
+    size_t len = rig_draw(rig, RIG_BODY_MAX + 1);
+    for (size_t i = 0; i < len; i++) r->body[i] = (uint8_t)rig_draw(rig, 256);
     r->head.kind = KIND_MESSAGE;
-    r->head.flags = RECORD_COUNTS | (draw(rig, 2) ? RECORD_SENDER_CAUGHT_UP : 0);
+    r->head.flags = RECORD_COUNTS | (rig_draw(rig, 2) ? RECORD_SENDER_CAUGHT_UP : 0);
     r->head.seq = conv->now.seq + 1;
     r->head.counted = conv->now.counted + 1;
     r->entry = (struct entry){
@@ -176,11 +163,11 @@ static void rig_mark(struct storerig *rig, int c)
     r->head.seq = conv->committed.seq;
     r->head.counted = conv->committed.counted;
     r->entry.marks = r->marks;
-    r->entry.mark_count = 1 + (uint32_t)draw(rig, RIG_MARKS_MAX);
+    r->entry.mark_count = 1 + (uint32_t)rig_draw(rig, RIG_MARKS_MAX);
     for (uint32_t i = 0; i < r->entry.mark_count; i++) {
         r->marks[i] = (struct mark){
-            .user = rig_users[conv->users[draw(rig, 2)]], .device = rig_devices[draw(rig, RIG_DEVICES)],
-            .delivered = draw(rig, conv->committed.seq + 1), .read = draw(rig, conv->committed.seq + 1),
+            .user = rig_users[conv->users[rig_draw(rig, 2)]], .device = rig_devices[rig_draw(rig, RIG_DEVICES)],
+            .delivered = rig_draw(rig, conv->committed.seq + 1), .read = rig_draw(rig, conv->committed.seq + 1),
             .time_ms = rig->now_ms,
         };
     }
@@ -193,12 +180,13 @@ static void rig_converse(struct storerig *rig, int c)
     struct vault *vault = rig->store.vault;
     struct facts *facts = rig->store.facts;
     if (conv->is_open || rig->vault_dead || rig->facts_dead) return;
+    if (!rig_person_is_there(rig, conv->users[0]) || !rig_person_is_there(rig, conv->users[1])) return;
     int err = vault_begin(vault);
     if (!err) err = vault_make(vault, &conv->id, rig->now_ms, &conv->key);
     if (!err) err = vault_commit(vault);
     else vault_rollback(vault);
     if (err == ERR_IO) rig->vault_dead = true;
-    if (!went_well(rig, err)) return;
+    if (!rig_went_well(rig, err)) return;
 
     err = facts_begin(facts);
     if (!err) err = facts_conv_add_direct(facts, &conv->id, &rig_users[conv->users[0]], &rig_users[conv->users[1]],
@@ -206,9 +194,9 @@ static void rig_converse(struct storerig *rig, int c)
     if (!err) err = facts_commit(facts);
     else facts_rollback(facts);
     if (err == ERR_IO) rig->facts_dead = true;
-    if (!went_well(rig, err)) return;
+    if (!rig_went_well(rig, err)) return;
     conv->is_open = true;
-    if (conv->rows_ops == RIG_NEVER) conv->rows_ops = ops_of(rig);
+    if (conv->rows_ops == RIG_NEVER) conv->rows_ops = rig_ops(rig);
     rig_send(rig, c);
 }
 
@@ -225,17 +213,17 @@ static void rig_commit(struct storerig *rig, uint32_t log)
 {
     size_t from = rig->pending[log];
     for (size_t i = from; i < rig->count; i++)
-        if (rig->records[i].head.log == log) rig->records[i].given_ops = ops_of(rig);
+        if (rig->records[i].head.log == log) rig->records[i].given_ops = rig_ops(rig);
     int err = log_commit(rig->store.log[log]);
     rig->pending[log] = rig->count;
-    if (!went_well(rig, err)) {
+    if (!rig_went_well(rig, err)) {
         rig_forget(rig, log);
         return;
     }
     for (size_t i = from; i < rig->count; i++) {
         struct rig_record *r = &rig->records[i];
         if (r->head.log != log) continue;
-        r->acked_ops = ops_of(rig);
+        r->acked_ops = rig_ops(rig);
         assert_int_equal(fold_record(rig->folds[log], &r->head, &r->entry), 0);
         if (r->head.kind == KIND_MESSAGE)
             rig->convs[r->conv].committed = (struct rig_place){ r->head.seq, r->head.counted, r->head.id };
@@ -251,7 +239,7 @@ static void rig_flush(struct storerig *rig, uint32_t log)
     if (!err) err = facts_commit(facts);
     else facts_rollback(facts);
     if (err == ERR_IO) rig->facts_dead = true;
-    if (!went_well(rig, err)) return;       /* the fold waits */
+    if (!rig_went_well(rig, err)) return;       /* the fold waits */
     fold_free(rig->folds[log]);
     rig->folds[log] = fold_new(log);
 }
@@ -260,14 +248,15 @@ void storerig_run(struct storerig *rig, int steps, uint32_t shards)
 {
     assert_int_equal(rig->store.log_count, shards);
     for (int i = 0; i < steps; i++) {
-        uint64_t action = draw(rig, 100);
-        int c = (int)draw(rig, RIG_CONVS);
-        uint32_t log = (uint32_t)draw(rig, shards);
-        rig->now_ms += draw(rig, 5);
-        if (action < 8 || !rig->convs[c].is_open) rig_converse(rig, c);
-        else if (action < 50) rig_send(rig, c);
-        else if (action < 65) rig_mark(rig, c);
-        else if (action < 90) rig_commit(rig, log);
+        uint64_t action = rig_draw(rig, 100);
+        int c = (int)rig_draw(rig, RIG_CONVS);
+        uint32_t log = (uint32_t)rig_draw(rig, shards);
+        rig->now_ms += rig_draw(rig, 5);
+        if (action < 8) rig_people_act(rig);
+        else if (action < 14 || !rig->convs[c].is_open) rig_converse(rig, c);
+        else if (action < 54) rig_send(rig, c);
+        else if (action < 68) rig_mark(rig, c);
+        else if (action < 92) rig_commit(rig, log);
         else rig_flush(rig, log);
     }
 }
@@ -278,6 +267,7 @@ void storerig_restart(struct storerig *rig, uint32_t shards)
     storerig_close(rig);
     /* What was handed over and not acknowledged may be there all the same: the folder says where we stand. */
     rig_open(rig, shards);
+    rig_people_resume(rig);
     for (uint32_t log = 0; log < RIG_LOGS_MAX; log++) rig->pending[log] = rig->count;
     for (int c = 0; c < RIG_CONVS; c++) {
         struct rig_conv *conv = &rig->convs[c];

@@ -1,9 +1,10 @@
 /* storerig.h - what a server does to a data folder, without the server: a random but repeatable run over a store.
  *
  * People open conversations (key committed, then rows, then the first record with its members), send, acknowledge and
- * read; batches are committed and taken into folds, folds are flushed now and then. The rig remembers every record
- * it ever appended and when it became durable, so that whoever opens the folder after a crash knows what must be
- * there, what may be, and what the rows must say (storerig_check).
+ * read; batches are committed and taken into folds, folds are flushed now and then. In between people register with
+ * invites and delete their accounts, devices are added, named and revoked (storerig_people.h). The rig remembers every
+ * record it ever appended, every state of people, and when it became durable, so that whoever opens the folder after a
+ * crash knows what must be there, what may be, and what the rows must say (storerig_check).
  *
  * A failing disk is taken as the server takes it: on ERR_NO_SPACE what was not committed is forgotten and the run goes
  * on; after ERR_IO a log, the keys or the facts are left alone. */
@@ -48,6 +49,8 @@ struct rig_conv {
     struct rig_place now, committed;
 };
 
+struct rig_people;
+
 struct storerig {
     struct disk *disk;
     struct store store;
@@ -55,11 +58,12 @@ struct storerig {
     uint64_t now_ms;
     bool disk_is_good;            /* then every error is a failure of the test */
     bool facts_dead, vault_dead;
-    uint64_t opened_ops, accounts_ops;    /* when the first opening, and the accounts, were committed */
+    uint64_t opened_ops;          /* when the first opening was committed */
     struct node_row node;
     struct fold *folds[RIG_LOGS_MAX];
     size_t pending[RIG_LOGS_MAX]; /* records from here on that belong to the log are not committed; see rig_commit() */
     struct rig_conv convs[RIG_CONVS];
+    struct rig_people *people;    /* accounts, devices, invites */
     uint64_t client_seq[RIG_USERS][RIG_DEVICES];
     struct rig_record *records;   /* in the order of appending */
     size_t count;
@@ -81,6 +85,7 @@ void storerig_close(struct storerig *rig);
  * - every record whose sync had returned is found once, bit for bit; besides these only what had been handed over;
  * - the sequences of a conversation have no gap;
  * - the rows say what the records found say, computed here in another way than fold.c does it;
+ * - accounts, devices and invites are as the last transaction committed by then left them, or a later one under way;
  * - the key of each record is there.
  * Fails the test otherwise, and says which operation. */
 void storerig_check(const struct storerig *rig, struct store *store, uint64_t ops);

@@ -17,6 +17,7 @@
 
 #include "proto/err.h"
 #include "proto/msg.h"
+#include "tests/harness/storerig_people.h"
 
 struct check {
     const struct storerig *rig;
@@ -300,10 +301,12 @@ static void check_rows(struct check *c)
     }
 }
 
+/* Of those who are there: a fold brings no device back with an account that was deleted. */
 static void check_devices(struct check *c)
 {
-    if (c->ops < c->rig->accounts_ops) return;
+    const struct people *people = rig_people_check(c->rig, c->store->facts, c->ops);
     for (int u = 0; u < RIG_USERS; u++) {
+        if (people->persons[u].is != PERSON_THERE) continue;
         for (int d = 0; d < RIG_DEVICES; d++) {
             uint64_t highest = 0;
             struct device_row row;
