@@ -252,10 +252,13 @@ await tell({
         await assert.rejects(remove('a wrong password'), { status: 403, name: 'DENIED' });
         await ofPhone.request('PING');
         assert.deepEqual(await remove(PASSWORD), { user: alice.name });
-        await Promise.all([ofPhone.ended, ofLaptop.ended]);
+        for (const { code, goodbye } of [await ofPhone.ended, await ofLaptop.ended]) {
+            assert.deepEqual([code, goodbye.code], [4025, 25]);
+        }
         await assert.rejects(login(stage, alice.name), { status: 401, name: 'AUTH' });
         await assert.rejects(register(stage, alice.name), { status: 409, name: 'EXISTS' });
-        await assert.rejects(alice.sessionAtWelcome(phone), error => ['AUTH', 'REVOKED'].includes(error.name));
+        await assert.rejects(alice.sessionAtWelcome(phone), { name: 'AUTH' });
+        await assert.rejects(account.logout(stage.server.url, phone), { status: 401, name: 'AUTH' });
     },
 
     async what_others_have_of_a_deleted_account_stays_with_them(stage) {
@@ -267,6 +270,9 @@ await tell({
         const page = await ofBob.request('HISTORY', { to: alice.name, limit: 10 });
         assert.deepEqual(page.records.map(({ from }) => from), [alice.name]);
         await assert.rejects(say(ofCarol, alice.name, 'hello?'), { name: 'NOT_FOUND', again: false });
+        const laptop = await bob.session();
+        assert.equal((await say(ofBob, alice.name, 'I do')).seq, 2);
+        await laptop.ears.next('MESSAGE', ({ seq }) => seq === 2);
     },
 
     async too_many_attempts_are_told_RATE_and_when_to_come_again(stage) {

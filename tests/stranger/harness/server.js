@@ -43,14 +43,17 @@ export class Server {
     async up() {
         const flags = Object.entries(this.settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
         const words = ['--data', this.data, '--listen', this.address, ...flags];
-        const child = spawn(join(BUILD, 'pipitd'), words, { stdio: ['ignore', 'pipe', 'pipe'] });
+        const leashed = ['--pdeathsig', 'KILL', join(BUILD, 'pipitd'), ...words];    // it dies with us, however we die
+        const child = spawn('setpriv', leashed, { stdio: ['ignore', 'pipe', 'pipe'] });
         this.child = child;
         this.said = '';
         this.going = null;
+        this.isUp = false;
         living.add(this);
         child.stderr.on('data', data => { this.said += data; });
         this.gone = new Promise(resolve => {
             child.on('close', (code, signal) => {
+                this.isUp = false;
                 if (signal === null || signal !== this.going) this.onEndedBadly(code, signal);
                 resolve(code ?? signal);
             });
@@ -64,6 +67,7 @@ export class Server {
             });
             this.gone.then(how => reject(new Error(`pipitd did not start: ${how}\n${this.said}`)));
         });
+        this.isUp = true;
     }
 
     // Nobody asked for it, or not for this: all of the program fails.

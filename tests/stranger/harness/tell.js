@@ -44,6 +44,7 @@ export async function tell(stories, settings = {}) {
             console.log(`${error.stack}\nThe server's last words:\n${server.said.slice(-2000)}`);
             console.log(`[  FAILED  ] ${claim}`);
             await stage.clear().catch(() => {});
+            if (!server.isUp) await server.restart();    // it failed between a kill and a start
         }
     }
     await server.stop();
