@@ -361,7 +361,8 @@ int bearer_parse(struct bytes header, struct bearer *out)
     if (strncasecmp((const char *)header.at, scheme, sizeof scheme - 1) != 0) return ERR_MALFORMED;
     struct bytes rest = bytes_of(header.at + sizeof scheme - 1, header.len - (sizeof scheme - 1));
     while (rest.len > 0 && rest.at[0] == ' ') rest = bytes_of(rest.at + 1, rest.len - 1);
-    if (!take_last(&rest, TOKEN_TEXT - 1, &token) || !take_last(&rest, DEVICE_ID_TEXT - 1, &device)) return ERR_MALFORMED;
+    if (!take_last(&rest, TOKEN_TEXT - 1, &token) || !take_last(&rest, DEVICE_ID_TEXT - 1, &device))
+        return ERR_MALFORMED;
     if (device_id_parse(device, &b.device) != 0 || user_id_parse(rest, &b.user) != 0) return ERR_MALFORMED;
     if (sodium_hex2bin(b.token, sizeof b.token, (const char *)token.at, token.len, NULL, &len, NULL) != 0 ||
         len != sizeof b.token)

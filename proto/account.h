@@ -67,7 +67,8 @@ void account_password_wipe(struct account_password *r);
 int account_answer_decode(struct bytes body, struct account_answer *out);
 int account_answer_encode(const struct account_answer *a, struct buf *to);
 int account_error_decode(struct bytes body, struct account_error *out);
-/* `err` as err_for_peer() tells it; `text` NULL: err_text() of that, but for ERR_STORAGE, whose text speaks of sends. */
+/* `err` as err_for_peer() tells it; `text` NULL: err_text() of that, but for ERR_STORAGE, whose text speaks of
+ * sends. */
 int account_error_encode(int err, const char *text, struct buf *to);
 /* A registration of another name than the three is ERR_RANGE: a newer server's. */
 int server_info_decode(struct bytes body, struct server_info *out);

@@ -164,7 +164,8 @@ struct msg_devices {          /* answered by DEVICE_LIST, as the list is then */
 };
 struct msg_device_list {
     uint64_t version;         /* rises with each change of the list */
-    struct bytes devices;     /* [device, name, created_ms, live_ms or nil, mine] each, raw as records; devices_next() */
+    struct bytes devices;     /* [device, name, created_ms, live_ms or nil, mine] each, raw as records;
+                               * devices_next() */
 };
 struct device_entry {
     struct device_id device;

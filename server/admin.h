@@ -1,7 +1,7 @@
 /* admin.h - the admin socket: DIR/admin.sock, mode 0600, one JSON object a line each way.
  *
- * It runs on main's shard. A request is `{"do": NAME, …}`; the answer `{"ok": true, …}` or `{"ok": false, "error": NAME,
- * "text": …}`. Who can open the socket owns the data folder already. docs/operating.md lists the requests. */
+ * It runs on main's shard. A request is `{"do": NAME, …}`; the answer `{"ok": true, …}` or `{"ok": false, "error":
+ * NAME, "text": …}`. Who can open the socket owns the data folder already. docs/operating.md lists the requests. */
 #ifndef PIPIT_SERVER_ADMIN_H
 #define PIPIT_SERVER_ADMIN_H
 

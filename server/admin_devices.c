@@ -1,11 +1,12 @@
-/* admin_devices.c - device-add, device-list, device-revoke: devices of any user, as the owner of the server sees and changes them. */
+/* admin_devices.c - device-add, device-list, device-revoke: devices of any user, as the owner of the server sees and
+ * changes them. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/admin_impl.h"
 
-/* -- device-add: a device for each name, its token told once ----------------------------------------------------------- */
+/* -- device-add: a device for each name, its token told once ------------------------------------------------------- */
 
 struct add_task {
     struct task task;
@@ -55,7 +56,8 @@ static void add_tell(struct task *t)
     size_t i = a->told++;
     struct change *c = i < t->whom_count ? change_new(&t->whom[i]) : NULL;
     if (!c) {
-        task_end(t, 0);                  /* all of them; or out of memory: a session that was not told asks for its list */
+        /* all of them; or out of memory: a session that was not told asks for its list */
+        task_end(t, 0);
         return;
     }
     c->list_version = a->versions[i];
@@ -82,14 +84,15 @@ static int start_device_add(struct task *t, json_t *request)
         account_new_device(&t->whom[i], name ? name : "admin", t->now_ms, &a->devices[i], token);
         device_id_print(a->devices[i].device, device);
         sodium_bin2hex(text, sizeof text, token, sizeof token);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "user", t->whom[i].v, "device", device, "token", text));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s}", "user", t->whom[i].v, "device", device, "token", text));
         sodium_memzero(token, sizeof token);
         sodium_memzero(text, sizeof text);
     }
     return task_write(t, NULL, add_rows, add_tell);
 }
 
-/* -- device-list ------------------------------------------------------------------------------------------------------- */
+/* -- device-list --------------------------------------------------------------------------------------------------- */
 
 struct list_task {
     struct task task;
@@ -116,7 +119,8 @@ static void list_back(struct task *t)
         const struct device_row *row = &l->rows[i];
         char device[DEVICE_ID_TEXT];
         device_id_print(row->device, device);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:b}", "device", device, "name", row->name, "created",
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:I, s:I, s:b}", "device", device, "name", row->name, "created",
                                               (json_int_t)row->created_ms, "seen", (json_int_t)row->seen_ms, "revoked",
                                               row->revoked));
     }
@@ -130,7 +134,7 @@ static int start_device_list(struct task *t, json_t *request)
     return task_read(t, list_run, list_back);
 }
 
-/* -- device-revoke ----------------------------------------------------------------------------------------------------- */
+/* -- device-revoke ------------------------------------------------------------------------------------------------- */
 
 struct revoke_task {
     struct task task;
@@ -144,7 +148,8 @@ static int revoke_rows(struct task *t, struct facts *facts)
     uint64_t version = 0;
     size_t count = 0;
     int err = facts_device_revoke(facts, &t->whom[0], one, rows, &count, &version);
-    if (err == ERR_NOT_FOUND) return task_why(t, err, "%s: no such device of this user, or revoked already", t->whom[0].v);
+    if (err == ERR_NOT_FOUND)
+        return task_why(t, err, "%s: no such device of this user, or revoked already", t->whom[0].v);
     if (!err) change_revoked(t->change, one, rows, count, version);
     return err;
 }

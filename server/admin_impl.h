@@ -47,7 +47,7 @@ void client_done(struct client *c);
 /* One whole line: answered now, or by a task that holds the client (c->busy) until it calls client_done(). */
 void admin_serve_line(struct client *c, const char *line, size_t len);
 
-/* -- tasks ----------------------------------------------------------------------------------------------------------- */
+/* -- tasks --------------------------------------------------------------------------------------------------------- */
 
 enum { ADMIN_WHY_MAX = 256 };
 

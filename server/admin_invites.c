@@ -18,7 +18,7 @@ enum {
 };
 static const uint64_t day_ms = 24 * 3600 * 1000;
 
-/* -- invite -------------------------------------------------------------------------------------------------------------- */
+/* -- invite -------------------------------------------------------------------------------------------------------- */
 
 struct invite_task {
     struct task task;
@@ -43,7 +43,9 @@ static int invite_rows(struct task *t, struct facts *facts)
 {
     struct invite_task *i = (struct invite_task *)t;
     int err = facts_invite_add(facts, i->hash, &i->row, &i->row.number);
-    if (!err) err = facts_invite_forget(facts, t->now_ms > INVITE_KEPT_DAYS * day_ms ? t->now_ms - INVITE_KEPT_DAYS * day_ms : 0);
+    if (!err)
+        err = facts_invite_forget(facts,
+                                  t->now_ms > INVITE_KEPT_DAYS * day_ms ? t->now_ms - INVITE_KEPT_DAYS * day_ms : 0);
     if (!err) {
         task_detail(t, "invite=%llu uses=%u expires=%llu", (unsigned long long)i->row.number, i->row.uses,
                     (unsigned long long)i->row.expires_ms);
@@ -79,7 +81,7 @@ static int start_invite(struct task *t, json_t *request)
     return t->answer ? task_write(t, NULL, invite_rows, invite_made) : ERR_NOMEM;
 }
 
-/* -- invite-list --------------------------------------------------------------------------------------------------------- */
+/* -- invite-list --------------------------------------------------------------------------------------------------- */
 
 struct list_task {
     struct task task;
@@ -131,7 +133,7 @@ static int start_list(struct task *t, json_t *request)
     return task_read(t, list_run, list_back);
 }
 
-/* -- invite-revoke ------------------------------------------------------------------------------------------------------- */
+/* -- invite-revoke ------------------------------------------------------------------------------------------------- */
 
 static int revoke_rows(struct task *t, struct facts *facts)
 {

@@ -6,8 +6,8 @@
  * What takes time goes where everyone's does: passwords to the hashing thread, reads to a job, rows to the clerk.
  *
  * Every act leaves a line in the audit log (audit.h). It is written on the facts thread when the act's rows are, and
- * before they are committed: no line, no act. What a failed commit then took back has its line corrected; of what a crash
- * between the two took back, it goes on to say OK. */
+ * before they are committed: no line, no act. What a failed commit then took back has its line corrected; of what a
+ * crash between the two took back, it goes on to say OK. */
 #include <ctype.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -69,7 +69,7 @@ void task_end(struct task *t, int err)
     client_done(c);
 }
 
-/* -- steps ----------------------------------------------------------------------------------------------------------- */
+/* -- steps --------------------------------------------------------------------------------------------------------- */
 
 static void work_back(struct shard *shard, struct work *work)
 {
@@ -177,7 +177,7 @@ void task_tell(struct task *t)
     change_send(t->admin->shard, c);
 }
 
-/* -- shutdown -------------------------------------------------------------------------------------------------------- */
+/* -- shutdown ------------------------------------------------------------------------------------------------------ */
 
 static void shut_down(struct task *t)
 {
@@ -197,7 +197,7 @@ static const struct request own_requests[] = {
     { NULL, NULL, WHOM_NONE, false, 0, NULL, NULL },
 };
 
-/* -- what a request says ----------------------------------------------------------------------------------------------- */
+/* -- what a request says ------------------------------------------------------------------------------------------- */
 
 int task_number(struct task *t, json_t *request, const char *field, int64_t least, int64_t most, int64_t otherwise,
                 int64_t *out)

@@ -1,4 +1,5 @@
-/* admin_users.c - user-add, -list, -disable, -enable, -remove, -password: the accounts, as the owner of the server sees and changes them. */
+/* admin_users.c - user-add, -list, -disable, -enable, -remove, -password: the accounts, as the owner of the server sees
+ * and changes them. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 enum { LIST_ROWS = 500 };                /* in one answer: about 50 KiB */
 
-/* -- user-add: one password for all the names ------------------------------------------------------------------------- */
+/* -- user-add: one password for all the names ---------------------------------------------------------------------- */
 
 struct password_task {
     struct task task;
@@ -79,7 +80,7 @@ static int start_user_add(struct task *t, json_t *request)
     return err ? err : task_hash(t, hash_run, add_hashed);
 }
 
-/* -- user-list --------------------------------------------------------------------------------------------------------- */
+/* -- user-list ----------------------------------------------------------------------------------------------------- */
 
 struct list_task {
     struct task task;
@@ -129,7 +130,7 @@ static int start_user_list(struct task *t, json_t *request)
     return task_read(t, list_run, list_back);
 }
 
-/* -- user-disable, user-enable, user-remove ------------------------------------------------------------------------------ */
+/* -- user-disable, user-enable, user-remove ------------------------------------------------------------------------ */
 
 static int start_change(struct task *t, int (*rows)(struct task *t, struct facts *facts))
 {
@@ -176,7 +177,7 @@ static int start_user_remove(struct task *t, json_t *request)
     return start_change(t, remove_rows);
 }
 
-/* -- user-password: another one, and who had the old one is out ----------------------------------------------------------- */
+/* -- user-password: another one, and who had the old one is out ---------------------------------------------------- */
 
 static int reset_rows(struct task *t, struct facts *facts)
 {

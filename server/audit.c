@@ -1,7 +1,7 @@
 /* audit.c - see audit.h.
  *
- * A line is cut off again when it could not be written and synced whole, so that an act that was refused for want of its
- * line leaves none. A crash may leave a torn one: the next line then begins on a line of its own. */
+ * A line is cut off again when it could not be written and synced whole, so that an act that was refused for want of
+ * its line leaves none. A crash may leave a torn one: the next line then begins on a line of its own. */
 #include "server/audit.h"
 
 #include <pthread.h>

@@ -99,8 +99,8 @@ int config_load(const struct config_input *input, struct config *config, struct 
 bool config_check(const struct config_input *input, const struct config *config, const struct config_source *sources,
                   struct config_problems *problems);
 
-/* What is allowed and will not do what it says on this machine: too few descriptors, too little memory, a variable that is
- * nearly a setting. One line each. Of defaults nothing is said: they are a bound, and nobody asked for them. */
+/* What is allowed and will not do what it says on this machine: too few descriptors, too little memory, a variable that
+ * is nearly a setting. One line each. Of defaults nothing is said: they are a bound, and nobody asked for them. */
 void config_notes(const struct config_input *input, const struct config *config, const struct config_source *sources,
                   struct config_problems *notes);
 

@@ -182,7 +182,8 @@ static int read_config(void *arg, struct config *config_out, struct config_probl
     return problems->count ? ERR_CONFIG : 0;
 }
 
-/* Until there is somebody to take it a hang-up waits: by default it would end the process in the middle of its start. */
+/* Until there is somebody to take it a hang-up waits: by default it would end the process in the middle of its
+ * start. */
 static void block_hangups(void)
 {
     sigset_t hangup;

@@ -5,9 +5,9 @@
  *   READING  a job reads and checks all of it again, since a file may be slow
  *   SENDING  each shard is given a reference to one immutable struct settings (settings.h); who has no room now is
  *            given it in a later turn
- * What was wanted meanwhile is read once more afterwards, and who asked then is told of that: what stood in the file when
- * somebody asked is always read. Bad settings change nothing; each problem is a log line. What only a restart can change is
- * named and left as it is.
+ * What was wanted meanwhile is read once more afterwards, and who asked then is told of that: what stood in the file
+ * when somebody asked is always read. Bad settings change nothing; each problem is a log line. What only a restart can
+ * change is named and left as it is.
  * Thread: main's shard, but for reload_want(). */
 #ifndef PIPIT_SERVER_RELOAD_H
 #define PIPIT_SERVER_RELOAD_H
@@ -55,7 +55,8 @@ void reload_want(struct reload *r);
 int reload_ask(struct reload *r, struct reload_wait *wait);
 /* In each slice of main's shard. */
 void reload_step(struct reload *r);
-/* Main's shard stops: begin nothing more; who waits is told so, but for a read under way, which tells when it is back. */
+/* Main's shard stops: begin nothing more; who waits is told so, but for a read under way, which tells when it is
+ * back. */
 void reload_stop(struct reload *r);
 
 #endif

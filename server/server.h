@@ -48,18 +48,19 @@ void server_close(struct server *server);
 
 uint16_t server_port(const struct server *server);     /* of the first TCP address; 0: there is none */
 uint16_t server_shards(const struct server *server);
-/* "127.0.0.1:8700 [::1]:8700 unix:/run/pipit/pipit.sock": all that was asked for, names resolved, with the ports it got. */
+/* "127.0.0.1:8700 [::1]:8700 unix:/run/pipit/pipit.sock": all that was asked for, names resolved, with the ports it
+ * got. */
 const char *server_address(const struct server *server);
 const char *server_tcp_address(const struct server *server);   /* the first that is no Unix socket, or "" */
 const struct logs_report *server_report(const struct server *server);
 
-/* Between server_open() and server_run(), for --demo and tests: add a user if there is none of that name, and a device of
- * a user. */
+/* Between server_open() and server_run(), for --demo and tests: add a user if there is none of that name, and a device
+ * of a user. */
 int server_add_user(struct server *server, const char *name, const char *password);
 int server_add_device(struct server *server, const char *name, struct device_id *device_out,
                       uint8_t token_out[static TOKEN_BYTES]);
-/* Any thread, while it runs: a counter of stats.h summed over the shards; and a turn for each shard, for tests that turn
- * the clock by hand. */
+/* Any thread, while it runs: a counter of stats.h summed over the shards; and a turn for each shard, for tests that
+ * turn the clock by hand. */
 uint64_t server_stat(const struct server *server, const char *name);
 void server_wake(struct server *server);
 

@@ -51,14 +51,16 @@ struct user_row {                                          /* of an account that
 };
 int facts_user_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms);
                                                            /* ERR_EXISTS, also for a name ever used */
-/* May somebody register this name? 0, or ERR_EXISTS: it is taken or was once, or (*alike_out) it looks like one that is:
- * they have one skeleton. */
+/* May somebody register this name? 0, or ERR_EXISTS: it is taken or was once, or (*alike_out) it looks like one that
+ * is: they have one skeleton. */
 int facts_name_check(struct facts *facts, const struct user_id *user, bool *alike_out);
 /* The skeleton itself: the name without . _ -, 0 read as o, 1 as l, then rn as m and vv as w. */
 int facts_skeleton(struct facts *facts, const char *name, char out[static USER_ID_LEN_MAX + 1]);
-/* Another password, if `old_hash` still is the one that holds (NULL: whichever). ERR_AUTH: it is not, or no such user. */
+/* Another password, if `old_hash` still is the one that holds (NULL: whichever). ERR_AUTH: it is not, or no such
+ * user. */
 int facts_user_password(struct facts *facts, const struct user_id *user, const char *old_hash, const char *new_hash);
-/* The account and its devices are gone; the name stays taken. Conversations stay with their other members. ERR_NOT_FOUND. */
+/* The account and its devices are gone; the name stays taken. Conversations stay with their other members.
+ * ERR_NOT_FOUND. */
 int facts_user_delete(struct facts *facts, const struct user_id *user, uint64_t now_ms);
 int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out);     /* ERR_NOT_FOUND */
 /* What a list of users shows of each. */
@@ -119,8 +121,8 @@ struct device_row {
     bool revoked;
     bool user_disabled;
 };
-/* Adds the device and raises the user's list_version; since_ms is created_ms, whatever `row` says. ERR_NOT_FOUND (user),
- * ERR_TOO_MANY (DEVICES_PER_USER_MAX live ones), ERR_EXISTS (device id). */
+/* Adds the device and raises the user's list_version; since_ms is created_ms, whatever `row` says. ERR_NOT_FOUND
+ * (user), ERR_TOO_MANY (DEVICES_PER_USER_MAX live ones), ERR_EXISTS (device id). */
 int facts_device_add(struct facts *facts, const struct device_row *row);
 int facts_device_get(struct facts *facts, const struct user_id *user, struct device_id device,
                      struct device_row *out);              /* ERR_NOT_FOUND */

@@ -105,7 +105,8 @@ int facts_user_password(struct facts *facts, const struct user_id *user, const c
     assert(strlen(new_hash) < PASSWORD_HASH_MAX);
     struct query q;
     query_start(&q, facts->db,
-                "UPDATE users SET password_hash = ? WHERE user = ? AND deleted_ms = 0 AND (?3 = '' OR password_hash = ?3)"
+                "UPDATE users SET password_hash = ?"
+                " WHERE user = ? AND deleted_ms = 0 AND (?3 = '' OR password_hash = ?3)"
                 " RETURNING 1");
     query_put_text(&q, new_hash);
     query_put_user(&q, user);

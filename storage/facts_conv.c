@@ -203,7 +203,8 @@ int facts_kept(struct facts *facts, const struct user_id *user, const struct con
     query_start(&q, facts->db,
                 "SELECT m.conv, c.created_ms, c.head, c.counted, c.last_id, c.marked_ms, m.from_seq, m.to_seq, m.read,"
                 "       m.read_ms, m.delivered, m.delivered_ms, m.sent,"
-                "       coalesce((SELECT p.user FROM members p WHERE p.conv = m.conv AND p.user <> m.user LIMIT 1), m.user)"
+                "       coalesce((SELECT p.user FROM members p WHERE p.conv = m.conv AND p.user <> m.user LIMIT 1),"
+                "                m.user)"
                 " FROM members m INDEXED BY members_by_user CROSS JOIN convs c ON c.conv = m.conv"
                 " WHERE m.user = ? AND m.type = 1 AND m.conv > ? ORDER BY m.conv LIMIT ?");    /* CONV_DIRECT */
     query_put_user(&q, user);

@@ -12,7 +12,8 @@
 static int list_changed(struct facts *facts, const struct user_id *user, uint64_t *version_out)
 {
     struct query q;
-    query_start(&q, facts->db, "UPDATE users SET list_version = list_version + 1 WHERE user = ? RETURNING list_version");
+    query_start(&q, facts->db,
+                "UPDATE users SET list_version = list_version + 1 WHERE user = ? RETURNING list_version");
     query_put_user(&q, user);
     int err = query_row(&q);
     if (!err) *version_out = query_get_u64(&q);
@@ -42,7 +43,8 @@ int facts_device_add(struct facts *facts, const struct device_row *row)
     if (err) return err;
     struct query q;
     query_start(&q, facts->db,
-                "INSERT INTO devices (user, created_ms, since_ms, device, token_hash, name, live_ms, client_seq_max, revoked)"
+                "INSERT INTO devices"
+                " (user, created_ms, since_ms, device, token_hash, name, live_ms, client_seq_max, revoked)"
                 " VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     query_put_user(&q, &row->user);
     query_put_u64(&q, row->created_ms);
@@ -58,7 +60,8 @@ int facts_device_add(struct facts *facts, const struct device_row *row)
 }
 
 #define DEVICE_COLUMNS                                                                                            \
-    "d.user, d.device, d.token_hash, d.name, d.created_ms, d.since_ms, d.live_ms, d.seen_ms, d.client_seq_max, d.revoked"
+    "d.user, d.device, d.token_hash, d.name, d.created_ms, d.since_ms, d.live_ms, d.seen_ms, d.client_seq_max," \
+    " d.revoked"
 
 static void device_get_columns(struct query *q, struct device_row *out)
 {

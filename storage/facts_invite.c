@@ -1,8 +1,8 @@
 /* facts_invite.c - invites: what lets a stranger register.
  *
- * A code is known to whom it was given; here lies its hash, so that who reads the file can invite nobody. People name an
- * invite by its number. Rows of their own, as in facts_account.c; a revoked or used one stays to be listed until some
- * time after it would have expired. */
+ * A code is known to whom it was given; here lies its hash, so that who reads the file can invite nobody. People name
+ * an invite by its number. Rows of their own, as in facts_account.c; a revoked or used one stays to be listed until
+ * some time after it would have expired. */
 #include <assert.h>
 #include <string.h>
 

@@ -32,8 +32,8 @@ struct store_opening {
     uint64_t segment_bytes;       /* 0: default */
 };
 
-/* 0, ERR_IN_USE, ERR_NEWER, ERR_CORRUPT, ERR_NO_SPACE, ERR_IO, ERR_NOMEM, ERR_TOO_BIG (the path). On error nothing is held, `why` says what
- * and where in one clause (file and offset for ERR_CORRUPT), and store->report tells details. */
+/* 0, ERR_IN_USE, ERR_NEWER, ERR_CORRUPT, ERR_NO_SPACE, ERR_IO, ERR_NOMEM, ERR_TOO_BIG (the path). On error nothing is
+ * held, `why` says what and where in one clause (file and offset for ERR_CORRUPT), and store->report tells details. */
 int store_open(const struct fsio *fs, const char *dir, const struct store_opening *how, struct store *store,
                char why[static 256]);
 /* Checkpoints and closes everything; the caller has flushed its folds and no batch is in flight. */

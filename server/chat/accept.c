@@ -84,7 +84,8 @@ static int accept_once(struct chat *chat, struct conv *conv, struct ask *ask)
         refuse(chat, ask, ERR_READ_ONLY, NULL);
         return 0;
     }
-    if (fold_rows(chat->fold) > chat->settings.fold_rows_max) {      /* facts cannot be written: no more until they can */
+    /* facts cannot be written: no more until they can */
+    if (fold_rows(chat->fold) > chat->settings.fold_rows_max) {
         refuse(chat, ask, ERR_STORAGE, NULL);
         return 0;
     }

@@ -1,8 +1,8 @@
 /* attempts.c - see attempts.h.
  *
  * A bucket is kept as the time at which it will be full again: each token that is missing moves that time refill_ms
- * further away, so nothing has to be counted up while nobody looks. `full_ms` <= now is a full bucket, which need not be
- * kept at all. (The same as the generic cell rate algorithm.)
+ * further away, so nothing has to be counted up while nobody looks. `full_ms` <= now is a full bucket, which need not
+ * be kept at all. (The same as the generic cell rate algorithm.)
  *
  * Buckets hang in the order of their last use; the oldest is the first to be full, nearly always, so that is where room
  * is looked for. */

@@ -29,8 +29,8 @@ void attempt_key_of(const char *peer, struct attempt_key *key_out);
 struct attempts *attempts_new(uint32_t kept_max);         /* NULL: out of memory */
 void attempts_set_max(struct attempts *a, uint32_t kept_max);
 void attempts_free(struct attempts *a);                   /* NULL is allowed */
-/* Takes a token. 0: go on. Else none is left, nothing was taken, and one will be there in so many ms. Without memory for
- * a bucket it is let through. */
+/* Takes a token. 0: go on. Else none is left, nothing was taken, and one will be there in so many ms. Without memory
+ * for a bucket it is let through. */
 uint64_t attempts_take(struct attempts *a, const struct attempt_key *key, struct attempt_limit limit, uint64_t now_ms);
 /* Gives one back. */
 void attempts_give(struct attempts *a, const struct attempt_key *key, struct attempt_limit limit, uint64_t now_ms);

@@ -22,8 +22,8 @@
  *     only while half the window is free and the socket took the last frame: a page in hand is memory that others
  *     wait for. A fetch clears the dirty bits. It starts after the last sequence known to be written to this session
  *     (the window's when the conversation entered the set, then that of its pages), else after the device's delivered
- *     cursor, or where a device without one begins (the home knows both). The cursor may lag behind what was acknowledged here: then a few records are
- *     repeated, and the device acknowledges them again.
+ *     cursor, or where a device without one begins (the home knows both). The cursor may lag behind what was
+ *     acknowledged here: then a few records are repeated, and the device acknowledges them again.
  *  5. A page is written as window and socket allow. When it is written to its end, had reached the committed end, and
  *     the bits are still clear, the conversation leaves the set: pushed from then on.
  *  6. Cursor news are handled as a message that takes no place in the window and has no sequence: not passed, left to

@@ -164,8 +164,8 @@ static void page_is_gone(struct session *s)
     DL_DELETE2(s->chat->paging, s, page_prev, page_next);
 }
 
-/* A page still in hand waits for its device to acknowledge or to read. The one that has waited longest gives its place to
- * whoever can use it, and is read again when it can be written: who never acknowledges keeps nobody else waiting. */
+/* A page still in hand waits for its device to acknowledge or to read. The one that has waited longest gives its place
+ * to whoever can use it, and is read again when it can be written: who never acknowledges keeps nobody else waiting. */
 static bool take_page_back(struct chat *chat)
 {
     struct session *holder = chat->paging;

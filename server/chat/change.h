@@ -2,8 +2,8 @@
  *
  * Whoever committed rows about a user's devices or account (a device added, named or revoked; an account disabled,
  * deleted, its password reset) sends a change to the shard where the user's sessions are, and answers its own peer when
- * it is done: by then every session concerned has got its GOODBYE and no HELLO read the rows as they were before. What a
- * closed session had accepted stays.
+ * it is done: by then every session concerned has got its GOODBYE and no HELLO read the rows as they were before. What
+ * a closed session had accepted stays.
  *
  *     struct change *c = change_new(&user);                   before the rows: NULL is "out of memory"
  *     …  facts_device_revoke(facts, &user, choice, …) …       the rows, committed

@@ -168,7 +168,8 @@ void chat_stop(struct shard *shard)
 bool chat_is_stopped(const struct shard *shard)
 {
     struct chat *chat = chat_of(shard);
-    if (chat->sessions || chat->tasks || shard->errands || chat->readings || chat->load_wait || chat->full_wait) return false;
+    if (chat->sessions || chat->tasks || shard->errands || chat->readings || chat->load_wait || chat->full_wait)
+        return false;
     if (!commit_is_idle(chat)) return false;
     flush_now(chat);
     if (!flush_is_done(chat)) return false;

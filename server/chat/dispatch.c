@@ -107,6 +107,8 @@ void dispatch(struct session *s, const struct msg *msg)
     case MSG_DEVICES:   on_devices(s, msg); break;
     case MSG_INFO:      on_info(s, msg); break;
     case MSG_PING:      on_ping(s, msg); break;
-    default:            session_error(s, msg->has_ref, msg->ref, ERR_UNKNOWN_TYPE, "a type that only servers send"); break;
+    default:
+        session_error(s, msg->has_ref, msg->ref, ERR_UNKNOWN_TYPE, "a type that only servers send");
+        break;
     }
 }

@@ -43,7 +43,8 @@ void errand_on_parcel(struct shard *shard, const struct parcel *parcel)
     struct errand *e = parcel->u.errand;
     if (parcel->kind == PARCEL_ERRAND) {
         struct parcel answer = { .kind = PARCEL_ERRAND_DONE, .u.errand = e };
-        if (shard->chat) e->run(shard->chat, e);               /* without it the shard never began, and has no sessions */
+        /* without it the shard never began, and has no sessions */
+        if (shard->chat) e->run(shard->chat, e);
         shard_answer(shard, e->origin, &answer);
         return;
     }

@@ -1,10 +1,10 @@
 /* errand.h - what a shard has done by another, for a user or an address that lives there, and hears when it is done.
  *
- * An ask belongs to a session and goes to a conversation; an errand belongs to whoever sends it: a request over HTTP, one
- * about devices, one on the admin socket (main's shard sends them too). It travels as PARCEL_ERRAND under a credit, is
- * done at once where it arrives, and comes back as PARCEL_ERRAND_DONE. One that finds no credit waits at its sender, in
- * order, and is never refused: rows are committed by then, and sessions must hear of it. How many there are is bounded
- * by what sends them: a connection has one request under way.
+ * An ask belongs to a session and goes to a conversation; an errand belongs to whoever sends it: a request over HTTP,
+ * one about devices, one on the admin socket (main's shard sends them too). It travels as PARCEL_ERRAND under a credit,
+ * is done at once where it arrives, and comes back as PARCEL_ERRAND_DONE. One that finds no credit waits at its sender,
+ * in order, and is never refused: rows are committed by then, and sessions must hear of it. How many there are is
+ * bounded by what sends them: a connection has one request under way.
  * Thread: its sender's shard, and the other one while it is there. */
 #ifndef PIPIT_CHAT_ERRAND_H
 #define PIPIT_CHAT_ERRAND_H

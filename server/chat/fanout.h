@@ -2,8 +2,8 @@
  *
  * A committed message becomes one struct delivery: one frame, the roster as of its record. One parcel goes to each
  * shard that has members, naming a slice. What finds a pipe full waits in its conversation, conversations take turns;
- * above chat_settings.fanout_bytes_max the frames are let go and only the news travel: members fall behind and are caught
- * up from the log. Nothing here is ever dropped without that news. */
+ * above chat_settings.fanout_bytes_max the frames are let go and only the news travel: members fall behind and are
+ * caught up from the log. Nothing here is ever dropped without that news. */
 #ifndef PIPIT_CHAT_FANOUT_H
 #define PIPIT_CHAT_FANOUT_H
 

@@ -1,8 +1,8 @@
 /* on_account.c - what register, login, password, logout and delete do in each of their steps.
  *
- * A wrong password and a user who does not exist take the same time and get the same answer. Who has no invite learns no
- * names. What was checked before the rows are written may not hold any more when they are: the rows check it again, in
- * their transaction. */
+ * A wrong password and a user who does not exist take the same time and get the same answer. Who has no invite learns
+ * no names. What was checked before the rows are written may not hold any more when they are: the rows check it again,
+ * in their transaction. */
 #include <sodium.h>
 #include <string.h>
 

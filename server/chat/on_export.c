@@ -17,7 +17,8 @@ static int export_begin(struct http_task *t, const struct http_request *request)
         size_t len = strcspn(at, "&");
         if (len >= sizeof name - 1 && memcmp(at, name, sizeof name - 1) == 0) {
             t->why = "after is not what a page before this one said";
-            if (conv_id_parse(bytes_of(at + sizeof name - 1, len - (sizeof name - 1)), &t->after) != 0) return ERR_MALFORMED;
+            if (conv_id_parse(bytes_of(at + sizeof name - 1, len - (sizeof name - 1)), &t->after) != 0)
+                return ERR_MALFORMED;
             t->why = NULL;
         }
         at += len;

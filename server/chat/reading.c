@@ -367,7 +367,7 @@ static void start_fetch(struct chat *chat, struct reading *r, const struct conv_
     seek_step(chat, r);
 }
 
-/* -- HISTORY and INFO ------------------------------------------------------------------------------------------------ */
+/* -- HISTORY and INFO ---------------------------------------------------------------------------------------------- */
 
 static void start_history(struct chat *chat, struct reading *r, const struct conv_member *m)
 {
@@ -447,7 +447,7 @@ void reading_start(struct chat *chat, struct conv *conv, struct ask *ask)
     else start_info(chat, r, m);
 }
 
-/* -- HEADS ------------------------------------------------------------------------------------------------------------ */
+/* -- HEADS --------------------------------------------------------------------------------------------------------- */
 
 void reading_heads(struct chat *chat, struct ask *ask)
 {

@@ -101,8 +101,8 @@ void hellos_again(struct chat *chat, const struct user_id *user);
 void session_send(struct session *s, const struct msg *msg);
 /* ERROR for the request `ref`; `why` NULL: err_text(). Counts it. */
 void session_error(struct session *s, bool has_ref, uint64_t ref, int err, const char *why);
-/* One more, or one less, of its requests without an answer: with too many reading stops for a while. Who counts in holds
- * the session until it has counted out. */
+/* One more, or one less, of its requests without an answer: with too many reading stops for a while. Who counts in
+ * holds the session until it has counted out. */
 void session_count_in(struct session *s);
 void session_count_out(struct session *s);
 /* Send an ask to its conversation's home: takes it; waits for a credit when there is none. */

@@ -81,8 +81,8 @@ static void task_say(const struct http_task *t, int err)
 {
     /* Two events, so that a flood of refusals, which say() cuts short, hides nobody who came in. */
     if (err == ERR_PEER) return;
-    say(SAY_INFO, err ? t->route->refused : t->route->done, SAY_CONN(t->conn_id), SAY_TEXT("peer", t->peer), SAY_TEXT("user", t->user.v),
-        SAY_TEXT("why", err ? err_name(err) : "ok"));
+    say(SAY_INFO, err ? t->route->refused : t->route->done, SAY_CONN(t->conn_id), SAY_TEXT("peer", t->peer),
+        SAY_TEXT("user", t->user.v), SAY_TEXT("why", err ? err_name(err) : "ok"));
 }
 
 /* -- the end ---------------------------------------------------------------------------------------------------- */

@@ -7,21 +7,22 @@
  *             kinds are in the ring, and thus at most 2C pushes
  * That makes 4C: a request with a credit and an answer always find a place. (A credit comes back when A pops the
  * answer; B pushed that after it had popped the request, so A sees the request's place free.) Draining therefore never
- * waits for anything: it pops, calls, and what has to be sent on the way is an answer, which has its place, or a push or
- * request that may be refused and is then its source's to keep. Every shard drains in every turn, whatever state it is
- * in, until the house has ended; so every ring empties, and what waited for room gets it: the source's shard asks for a
- * wake (pipe_want_room), and the drainer sends it.
+ * waits for anything: it pops, calls, and what has to be sent on the way is an answer, which has its place, or a push
+ * or request that may be refused and is then its source's to keep. Every shard drains in every turn, whatever state it
+ * is in, until the house has ended; so every ring empties, and what waited for room gets it: the source's shard asks
+ * for a wake (pipe_want_room), and the drainer sends it.
  *
  * Waking. A push only marks its receiver; the turn's end wakes each marked shard once, with one fence for all. Pushes
  * from callbacks between two turns wait for the next turn, which comes before the loop sleeps. A shard's own ring
  * needs no wake, only no sleep.
  *
  * Ending. house->busy counts the shards that may still send something. A serving shard leaves the count when it is
- * stopped, holds no credit, has no work out, and all it pushed to serving shards (itself too) was popped. It joins again
- * before it pops or pushes anything. So a parcel on its way to a serving shard always has one counted shard at its end:
- * the pusher until it sees the ring empty, the popper from before it pops. The count can reach 0 only when nobody is
- * sending and nothing is on its way; joining a count of 0 is refused, so it stays there, and all loops end. Main's shard
- * takes part as a sender (it is counted from a push until that was popped) and ends last, see shard_may_end(). */
+ * stopped, holds no credit, has no work out, and all it pushed to serving shards (itself too) was popped. It joins
+ * again before it pops or pushes anything. So a parcel on its way to a serving shard always has one counted shard at
+ * its end: the pusher until it sees the ring empty, the popper from before it pops. The count can reach 0 only when
+ * nobody is sending and nothing is on its way; joining a count of 0 is refused, so it stays there, and all loops end.
+ * Main's shard takes part as a sender (it is counted from a push until that was popped) and ends last, see
+ * shard_may_end(). */
 #include "server/core/shard.h"
 
 #include <assert.h>

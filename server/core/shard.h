@@ -110,7 +110,8 @@ struct house {
 /* Make shards, loops and pipes; no thread yet. The rings are (shards + 1)^2 times 96 KiB of address space, of which
  * the kernel gives a page when it is first used. 0 or ERR_NOMEM, or ERR_IO when the process has no descriptors left. */
 int house_init(struct house *house, uint16_t shards, const struct clock *clock, const uint8_t hash_key[static 16]);
-void house_fini(struct house *house);           /* asserts that all pipes are empty and all the owner's handles closed */
+void house_fini(struct house *house);           /* asserts that all pipes are empty and all the owner's handles
+                                                 * closed */
 /* Wire and run. Shard `shards` is run by the caller's thread: house_run_main(). 0, or ERR_NOMEM when a thread could not
  * be made; then none runs and no op was called. */
 int house_start(struct house *house, const struct shard_ops *ops, const struct shard_ops *main_ops);

@@ -94,7 +94,8 @@ void conn_respond(struct conn *c, int status, const char *headers, const char *c
     if (c->state != CONN_HTTP) return;
     assert(c->answering);
     c->answering = false;
-    if (answer_put(c, status, headers ? headers : "", content_type ? content_type : "", body) != 0) conn_fail(c, ERR_NOMEM);
+    if (answer_put(c, status, headers ? headers : "", content_type ? content_type : "", body) != 0)
+        conn_fail(c, ERR_NOMEM);
     else answer_done(c);
 }
 
@@ -142,7 +143,8 @@ static bool answer_origin(struct conn *c, const struct http_head *head)
     int err;
     if (!head->origin[0] || strncmp(head->path, config->api_prefix, strlen(config->api_prefix)) != 0) return false;
     if (!origin_is_allowed(config->settings.allowed_origins, head->origin, head->host)) {
-        err = answer_put_error(c, 403, "", ERR_DENIED, "pages of this Origin may not use this server: it is not among its "
+        err = answer_put_error(c, 403, "", ERR_DENIED,
+                               "pages of this Origin may not use this server: it is not among its "
                                "allowed_origins");
     } else {
         c->cors = true;
@@ -156,8 +158,8 @@ static bool answer_origin(struct conn *c, const struct http_head *head)
     return true;
 }
 
-/* A proxy's connection carries requests of many: each is counted for its own address while it is answered, and a WebSocket
- * as long as it lives. True: there are too many, and that is the answer. */
+/* A proxy's connection carries requests of many: each is counted for its own address while it is answered, and a
+ * WebSocket as long as it lives. True: there are too many, and that is the answer. */
 static bool answer_crowd(struct conn *c, const struct http_head *head)
 {
     bool loopback = false;

@@ -124,8 +124,8 @@ void conn_close(struct conn *c, int err)
     conn_close_with(c, err, (uint16_t)err_close_code(err), err == 0 ? "" : err_text(err));
 }
 
-/* Nothing is read of it, so its end is not seen by reading. Only one of which nothing has been read for a while is given up
- * with what it sent last: a moment earlier it may just be about to go on. */
+/* Nothing is read of it, so its end is not seen by reading. Only one of which nothing has been read for a while is
+ * given up with what it sent last: a moment earlier it may just be about to go on. */
 static void conn_look_for_end(struct conn *c)
 {
     shard_read_clock(c->net->shard);
@@ -228,7 +228,8 @@ static void conn_time_message(struct conn *c, bool was_under_way)
 {
     if (c->state != CONN_WS || !c->heard_message) return;
     if (!c->ws) wheel_cancel(conn_wheel(c), &c->timer);
-    else if (!was_under_way || c->message_ended) wheel_set(conn_wheel(c), &c->timer, c->net->config.settings.message_ms);
+    else if (!was_under_way || c->message_ended)
+        wheel_set(conn_wheel(c), &c->timer, c->net->config.settings.message_ms);
 }
 
 /* A connection between two messages has no parser; it borrows the shard's, and keeps it only with part of a message in

@@ -29,8 +29,8 @@ enum {
     CONN_OUT_FRAMES_MAX = 1024,       /* frames queued above which the peer is closed as SLOW; the owner holds
                                        * back long before (windows, pages, requests in flight) */
     CONN_IOV_MAX = 64,                /* frames in one writev */
-    /* Each time this long nothing could be read of a connection, since we hold it back, it is asked whether its peer has
-     * gone. Answers and windows hold one back for milliseconds, so hardly anybody is ever asked. */
+    /* Each time this long nothing could be read of a connection, since we hold it back, it is asked whether its peer
+     * has gone. Answers and windows hold one back for milliseconds, so hardly anybody is ever asked. */
     CONN_HELD_MS = 5000,
 };
 
@@ -69,8 +69,8 @@ uint64_t conn_id(const struct conn *conn);            /* SAY_CONN: unique in the
 const char *conn_peer(const struct conn *conn);
 /* Monotonic ms when bytes were last received. */
 uint64_t conn_heard_ms(const struct conn *conn);
-/* Bytes of a write under way that the kernel has not taken: 0 for a fast peer. While it changes the peer is alive, however
- * slowly it reads: nothing may be heard of it, since reading stops while it does not take what was queued. */
+/* Bytes of a write under way that the kernel has not taken: 0 for a fast peer. While it changes the peer is alive,
+ * however slowly it reads: nothing may be heard of it, since reading stops while it does not take what was queued. */
 size_t conn_waiting_bytes(const struct conn *conn);
 
 /* WS: queue a frame (header included); takes its own reference. Nothing happens on a closing conn. A peer that has

@@ -1,7 +1,7 @@
 /* crowd.c - how many connections of one shard each address has, for the limit.
  *
- * An entry lives while its count is above zero, so the table is no larger than the number of connections. IPv6 is counted
- * by its /64: one customer has 2^64 addresses. */
+ * An entry lives while its count is above zero, so the table is no larger than the number of connections. IPv6 is
+ * counted by its /64: one customer has 2^64 addresses. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

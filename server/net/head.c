@@ -9,8 +9,8 @@
 #include <string.h>
 
 enum head_state {
-    HEAD_START, HEAD_START_LF, HEAD_LINE, HEAD_LINE_SPACE, HEAD_LINE_LF, HEAD_FIELD, HEAD_NAME, HEAD_VALUE, HEAD_VALUE_LF,
-    HEAD_END_LF, HEAD_WHOLE,
+    HEAD_START, HEAD_START_LF, HEAD_LINE, HEAD_LINE_SPACE, HEAD_LINE_LF, HEAD_FIELD, HEAD_NAME, HEAD_VALUE,
+    HEAD_VALUE_LF, HEAD_END_LF, HEAD_WHOLE,
 };
 
 enum { TLS_HANDSHAKE = 0x16, LINE_SPACES = 2 };
@@ -51,7 +51,8 @@ static const char *name_take(struct head *h, uint8_t c)
     } else if (is_token(c)) {
         h->state = HEAD_NAME;
     } else if (c == ' ' || c == '\t') {
-        return h->state == HEAD_NAME ? "a space in or behind a header's name" : "a header that goes on in the next line";
+        return h->state == HEAD_NAME ? "a space in or behind a header's name"
+                                     : "a header that goes on in the next line";
     } else if (c == '\r' && h->state == HEAD_FIELD) {
         h->state = HEAD_END_LF;
     } else if (c == '\n') {

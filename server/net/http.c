@@ -1,7 +1,7 @@
 /* http.c - llhttp behind http.h.
  *
- * A head's lines are looked at by head.c first, so that nothing hangs on how much llhttp forgives (the Makefile compiles it
- * strict where we compile it). What llhttp then refuses is told by name.
+ * A head's lines are looked at by head.c first, so that nothing hangs on how much llhttp forgives (the Makefile
+ * compiles it strict where we compile it). What llhttp then refuses is told by name.
  *
  * llhttp calls back with pieces: a header's name may come in three parts. Pieces are put together in buffers with
  * limits, only for headers that matter here; all else is skipped unseen. A parser is set up anew for each request, so
@@ -271,8 +271,8 @@ static int on_header_value_complete(llhttp_t *parser)
     return failed;
 }
 
-/* Cut "/path?query" into two strings in place. Only that form is taken: the others ("http://host/path", "*", "host:port")
- * are for proxies, and would name a host beside Host. */
+/* Cut "/path?query" into two strings in place. Only that form is taken: the others ("http://host/path", "*",
+ * "host:port") are for proxies, and would name a host beside Host. */
 static int http_finish_url(struct http *h)
 {
     if (h->url.len == 0 || h->url.at[0] != '/') return fail_malformed(h, "the address does not begin with /");

@@ -1,8 +1,8 @@
 /* http.h - one HTTP/1.1 request after the other, from bytes.
  *
  * A pure parser: bytes in, a request out; no socket, no loop, no clock. It keeps of a request what Pipit needs (method,
- * path, body, and the few headers of an upgrade, of browsers and of proxies) and skips the rest. What could be read in two
- * ways is refused. http.c is the one file that knows llhttp.
+ * path, body, and the few headers of an upgrade, of browsers and of proxies) and skips the rest. What could be read in
+ * two ways is refused. http.c is the one file that knows llhttp.
  * Thread: no globals; a parser belongs to whoever holds it. */
 #ifndef PIPIT_NET_HTTP_H
 #define PIPIT_NET_HTTP_H
@@ -64,8 +64,8 @@ bool http_take_continue(struct http *http);
 bool http_is_idle(const struct http *http);
 struct http_bad http_bad(const struct http *http);
 
-/* May this whole GET become a WebSocket? Status 101: yes, and `key_out` is its key. 426: it is no WebSocket request, or not
- * of version 13. 400: it is one, but broken or of no subprotocol we speak. */
+/* May this whole GET become a WebSocket? Status 101: yes, and `key_out` is its key. 426: it is no WebSocket request, or
+ * not of version 13. 400: it is one, but broken or of no subprotocol we speak. */
 struct http_bad http_upgrade(const struct http *http, char key_out[static HTTP_KEY_TEXT]);
 
 /* "Not Found" for 404; "Status" for a number not in the list. */

@@ -1,5 +1,5 @@
-/* listening.c - see listening.h. Names become addresses first, then all are bound: whether [::] may take IPv4 depends on what
- * else is in the list.
+/* listening.c - see listening.h. Names become addresses first, then all are bound: whether [::] may take IPv4 depends
+ * on what else is in the list.
  *
  * TCP: SO_REUSEPORT lets each shard have a socket of its own on the same port, and the kernel spreads connections over
  * them. Unix sockets have no such thing; see listening_unix.c.
@@ -204,7 +204,8 @@ static int err_of_bind(int errno_value, const char *place, in_port_t port, char 
 {
     if (errno_value == EADDRINUSE) return refuse(ERR_IN_USE, why, place, "another program listens there");
     if (errno_value == EACCES && ntohs(port) < PORT_PRIVILEGED) {
-        return refuse(ERR_CONFIG, why, place, "a port below 1024 needs the capability net_bind_service (setcap, or systemd's "
+        return refuse(ERR_CONFIG, why, place,
+                      "a port below 1024 needs the capability net_bind_service (setcap, or systemd's "
                       "AmbientCapabilities), or a proxy that has it");
     }
     bool config = errno_value == EADDRNOTAVAIL || errno_value == EACCES || errno_value == EAFNOSUPPORT;
@@ -217,7 +218,8 @@ static bool is_v6_alone(const struct listening *l, const struct spot *s)
 {
     for (uint16_t i = 0; i < l->count; i++) {
         struct sockaddr_storage a = l->spots[i].at, b = s->at;
-        if (!l->spots[i].is_unix && a.ss_family == AF_INET && *port_at(&a) == *port_at(&b) && *port_at(&b) != 0) return true;
+        if (!l->spots[i].is_unix && a.ss_family == AF_INET && *port_at(&a) == *port_at(&b) && *port_at(&b) != 0)
+            return true;
     }
     return false;
 }
@@ -236,7 +238,8 @@ static int socket_open(const struct listening *l, const struct spot *s, int back
                 set(fd, SOL_SOCKET, SO_SNDBUF, l->options.sndbuf_bytes) && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
                 set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, LISTENING_NOTSENT_BYTES);
     if (good && s->at.ss_family == AF_INET6) good = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, is_v6_alone(l, s));
-    if (good && bind(fd, (const struct sockaddr *)&s->at, s->at_len) == 0 && (!backlog || listen(fd, backlog) == 0)) return fd;
+    if (good && bind(fd, (const struct sockaddr *)&s->at, s->at_len) == 0 && (!backlog || listen(fd, backlog) == 0))
+        return fd;
     int keep = errno;
     close(fd);
     errno = keep;
@@ -269,8 +272,8 @@ static int spot_bind(struct listening *l, struct spot *s)
     return 0;
 }
 
-/* All spots of one place, on one port. An address of a name that this machine does not have (a hosts file's ::1 where there
- * is no IPv6) is left out as long as another one can be had. */
+/* All spots of one place, on one port. An address of a name that this machine does not have (a hosts file's ::1 where
+ * there is no IPv6) is left out as long as another one can be had. */
 static int place_bind_once(struct listening *l, uint16_t place, char why[static LISTENING_WHY_MAX])
 {
     const struct place *p = &l->places[place];

@@ -6,9 +6,9 @@
  *                                     then [::] is IPv6 alone
  *   unix:/run/pipit/pipit.sock        a Unix socket, for a proxy beside the server
  *
- * Places are separated by spaces or commas, so a path may hold neither. Port 0 takes a free one; all addresses of one name
- * get the same. Made by main before the shards start; each shard takes its own sockets; closed by main when they have
- * stopped. */
+ * Places are separated by spaces or commas, so a path may hold neither. Port 0 takes a free one; all addresses of one
+ * name get the same. Made by main before the shards start; each shard takes its own sockets; closed by main when they
+ * have stopped. */
 #ifndef PIPIT_NET_LISTENING_H
 #define PIPIT_NET_LISTENING_H
 
@@ -35,8 +35,8 @@ int listening_check(const char *places, char why[static LISTENING_WHY_MAX]);
 /* Can only this machine reach any of these? Of a list that listening_check() takes. */
 bool listening_is_local(const char *places);
 
-/* 0; ERR_CONFIG (not an address, none of this machine, no permission), ERR_IN_USE (somebody listens there) or ERR_IO, with a
- * clause that names the place; ERR_NOMEM. Resolves names: may block. */
+/* 0; ERR_CONFIG (not an address, none of this machine, no permission), ERR_IN_USE (somebody listens there) or ERR_IO,
+ * with a clause that names the place; ERR_NOMEM. Resolves names: may block. */
 int listening_open(const char *places, const struct listening_options *options, struct listening **listening_out,
                    char why[static LISTENING_WHY_MAX]);
 /* What no shard has taken is closed; files of Unix sockets are removed. NULL is allowed. */

@@ -1,13 +1,14 @@
 /* listening_unix.c - a Unix socket: its file, and whose it is.
  *
- * One socket listens, and each shard has a descriptor of it: Unix sockets know no SO_REUSEPORT. A connection then wakes all
- * shards, one accepts it and the others find nothing. The alternative, one shard that accepts and hands over, would make
- * that shard the bottleneck of everybody behind the proxy, and a second way of handing over; a wake in vain costs a
- * microsecond, falls to shards that sleep anyway, and a busy shard takes less than its share, which is as it should be.
+ * One socket listens, and each shard has a descriptor of it: Unix sockets know no SO_REUSEPORT. A connection then wakes
+ * all shards, one accepts it and the others find nothing. The alternative, one shard that accepts and hands over, would
+ * make that shard the bottleneck of everybody behind the proxy, and a second way of handing over; a wake in vain costs
+ * a microsecond, falls to shards that sleep anyway, and a busy shard takes less than its share, which is as it should
+ * be.
  *
- * A file that stays behind when a server is killed is in the way of the next one. Whether anybody still listens is found out
- * by connecting: refused means dead, and only then is it replaced. It is removed at the end if it is still the one that was
- * made here. */
+ * A file that stays behind when a server is killed is in the way of the next one. Whether anybody still listens is
+ * found out by connecting: refused means dead, and only then is it replaced. It is removed at the end if it is still
+ * the one that was made here. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static int refuse(int err, char why[static LISTENING_WHY_MAX], const char *path,
 static int refuse_errno(char why[static LISTENING_WHY_MAX], const char *path)
 {
     bool config = errno == EACCES || errno == ENOENT || errno == ENOTDIR || errno == EROFS || errno == EPERM;
-    return refuse(config ? ERR_CONFIG : ERR_IO, why, path, errno == ENOENT ? "its folder does not exist" : strerror(errno));
+    return refuse(config ? ERR_CONFIG : ERR_IO, why, path,
+                  errno == ENOENT ? "its folder does not exist" : strerror(errno));
 }
 
 int unix_check(const char *path, char why[static LISTENING_WHY_MAX])
@@ -76,7 +78,8 @@ int unix_bind(const char *path, uint32_t mode, int backlog, struct unix_file *fi
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return refuse_errno(why, path);
     if (bind(fd, (const struct sockaddr *)&at, sizeof at) != 0) {
-        err = errno == EADDRINUSE ? refuse(ERR_IN_USE, why, path, "another program has just made it") : refuse_errno(why, path);
+        err = errno == EADDRINUSE ? refuse(ERR_IN_USE, why, path, "another program has just made it")
+                                  : refuse_errno(why, path);
         close(fd);
         return err;
     }

@@ -15,7 +15,8 @@ enum { NET_ORIGINS_BYTES_MAX = 512 };     /* a list of allowed origins, with its
 struct net_settings {
     uint32_t conns_max;               /* per shard; above it, or with the process's last 64 descriptors left, a
                                        * connection is answered 503 and closed */
-    uint32_t conns_per_address_max;   /* per shard and address, IPv6 by its /64: 429; 0: no limit. Loopback is not counted */
+    uint32_t conns_per_address_max;   /* per shard and address, IPv6 by its /64: 429; 0: no limit. Loopback is not
+                                       * counted */
     uint32_t request_ms;              /* a request, and the first WebSocket message, must be whole within this time */
     uint32_t message_ms;              /* a WebSocket message must be whole this long after its first byte */
     uint32_t keepalive_ms;            /* a kept connection without a request */

@@ -1,5 +1,5 @@
-/* origin.c - see origin.h. An origin is SCHEME://HOST or SCHEME://HOST:PORT, without the scheme's own port; its letters'
- * case does not matter. "null" (a page from a file, a sandbox) is nobody, and only "*" lets it in. */
+/* origin.c - see origin.h. An origin is SCHEME://HOST or SCHEME://HOST:PORT, without the scheme's own port; its
+ * letters' case does not matter. "null" (a page from a file, a sandbox) is nobody, and only "*" lets it in. */
 #include "server/net/origin.h"
 
 #include <stdio.h>

@@ -11,8 +11,8 @@
 
 enum { ORIGIN_BYTES_MAX = 256 };      /* a scheme, a name of at most 253 bytes, a port: longer ones are nobody's */
 
-/* `list`: origins as browsers send them ("https://chat.example.org http://localhost:5173"), separated by spaces or commas,
- * or "*" for all; "" is none. 0, or ERR_CONFIG and a clause. */
+/* `list`: origins as browsers send them ("https://chat.example.org http://localhost:5173"), separated by spaces or
+ * commas, or "*" for all; "" is none. 0, or ERR_CONFIG and a clause. */
 int origins_check(const char *list, char why[static 128]);
 
 /* May a page of `origin` ask a server that it calls `host` (its Host header)? */

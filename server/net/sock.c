@@ -1,10 +1,10 @@
 /* sock.c - the libuv handle of one connection.
  *
- * It knows how to read into the shard's one buffer, write, and close; what bytes mean is conn.c's. The handle belongs to
- * its loop for life: a connection that moves leaves it behind and gets a new one over there.
+ * It knows how to read into the shard's one buffer, write, and close; what bytes mean is conn.c's. The handle belongs
+ * to its loop for life: a connection that moves leaves it behind and gets a new one over there.
  *
- * TCP and Unix sockets are one stream to all that reads and writes. Their handles differ in size, and the larger one is the
- * rarer: each sock has only as many bytes as its own kind needs. */
+ * TCP and Unix sockets are one stream to all that reads and writes. Their handles differ in size, and the larger one is
+ * the rarer: each sock has only as many bytes as its own kind needs. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -148,8 +148,8 @@ int sock_dup(struct sock *s)
 
 void sock_close_fd(int fd)
 {
-    /* Through libuv, as all sockets here are closed: it calls the kernel behind the thread sanitizer's back, which would
-     * take the number for the descriptor that last had it in its sight. */
+    /* Through libuv, as all sockets here are closed: it calls the kernel behind the thread sanitizer's back, which
+     * would take the number for the descriptor that last had it in its sight. */
     uv_fs_t req;
     (void)uv_fs_close(NULL, &req, fd, NULL);
     uv_fs_req_cleanup(&req);

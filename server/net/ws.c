@@ -7,8 +7,8 @@
  * - Wslay gets one frame at a time: left to itself it reads ahead and does not say how far it is. A frame's header is
  *   gathered here until it is whole, since it says where the frame ends. So we know where to stop behind a message, and
  *   whether anything is held at all.
- * - A control frame is gathered whole (131 bytes at most): wslay looks at the reason of a close frame piece by piece, and
- *   takes a good one for bad when a character lies across two.
+ * - A control frame is gathered whole (131 bytes at most): wslay looks at the reason of a close frame piece by piece,
+ *   and takes a good one for bad when a character lies across two.
  *
  * Wslay never sends: its writing side is shut, so it queues no pongs and close frames of its own. Nor does it say then
  * which code it would have sent; fail() works that out. */
@@ -115,8 +115,8 @@ static bool is_too_much(const struct ws *ws, uint64_t payload)
     return ws->declared + payload > ws->message.max || ws->frames + 1 > WS_FRAGMENTS_MAX;
 }
 
-/* A data frame's header is there and wslay has read it, but looks at more than the form of its length only with the first
- * byte of the payload, which may be long in coming. What is wrong already is refused now, as it would be then. */
+/* A data frame's header is there and wslay has read it, but looks at more than the form of its length only with the
+ * first byte of the payload, which may be long in coming. What is wrong already is refused now, as it would be then. */
 static void judge_head(struct ws *ws)
 {
     uint8_t opcode = ws->head[0] & OPCODE;
@@ -259,7 +259,8 @@ static bool reason_is_utf8(const struct ws *ws)
     return len <= 2 || bytes_is_utf8(bytes_of(reason, len - 2));
 }
 
-/* Wslay has refused. Its header taken, a data frame can only be wrong in a text's UTF-8, a close frame also in its code. */
+/* Wslay has refused. Its header taken, a data frame can only be wrong in a text's UTF-8, a close frame also in its
+ * code. */
 static void fail(struct ws *ws)
 {
     bool utf8 = false;

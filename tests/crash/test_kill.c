@@ -1,5 +1,5 @@
-/* kill -9 of a real pipitd at random moments under load, round after round, with real clients: each message that a client
- * was told is sent is exactly once in the receiving client's store, in order.
+/* kill -9 of a real pipitd at random moments under load, round after round, with real clients: each message that a
+ * client was told is sent is exactly once in the receiving client's store, in order.
  *
  * Three `pipit chat bob` are fed numbered lines, `pipit listen --json` of bob prints what comes. A round ends when bob
  * has printed a random number of further messages: then the server dies and is started again at the same port.
@@ -133,9 +133,10 @@ static void make_user(struct story *s, const char *name)
     char data[96], url[64], out[256];
     snprintf(data, sizeof data, "%s/data", s->dir);
     snprintf(url, sizeof url, "ws://%s", s->address);
-    run_tool(s, "pipitctl", (char *[]){ "pipitctl", "--data", data, "user", "add", (char *)name, NULL }, out, sizeof out);
-    run_tool(s, "pipit", (char *[]){ "pipit", "--server", url, "--home", home(s, name), "login", (char *)name, NULL }, out,
+    run_tool(s, "pipitctl", (char *[]){ "pipitctl", "--data", data, "user", "add", (char *)name, NULL }, out,
              sizeof out);
+    run_tool(s, "pipit", (char *[]){ "pipit", "--server", url, "--home", home(s, name), "login", (char *)name, NULL },
+             out, sizeof out);
 }
 
 static void start_sender(struct story *s, int i)
@@ -144,7 +145,7 @@ static void start_sender(struct story *s, int i)
     assert_int_equal(fcntl(s->sender[i].in, F_SETFL, O_NONBLOCK), 0);
 }
 
-/* -- the load ------------------------------------------------------------------------------------------------------- */
+/* -- the load ------------------------------------------------------------------------------------------------------ */
 
 static void hear(struct story *s, const char *line)
 {
@@ -203,7 +204,7 @@ static void carry_on(struct story *s, uint64_t until, bool feed)
     }
 }
 
-/* -- the store ------------------------------------------------------------------------------------------------------- */
+/* -- the store ----------------------------------------------------------------------------------------------------- */
 
 static void check_store(const struct story *s)
 {
@@ -213,7 +214,8 @@ static void check_store(const struct story *s)
     uint64_t seen[SENDERS] = { 0 }, count = 0;
     snprintf(file, sizeof file, "%s/client.db", home(s, "bob"));
     assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT sender, body FROM messages ORDER BY conversation, seq", -1, &q, NULL),
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT sender, body FROM messages ORDER BY conversation, seq", -1, &q,
+                                        NULL),
                      SQLITE_OK);
     while (sqlite3_step(q) == SQLITE_ROW) {
         const char *from = (const char *)sqlite3_column_text(q, 0);
@@ -279,11 +281,13 @@ static void a_server_killed_at_random_moments_loses_nothing_and_doubles_nothing(
     check_store(&s);
     /* Nothing more waits for bob. */
     snprintf(url, sizeof url, "ws://%s", s.address);
-    run_tool(&s, "pipit", (char *[]){ "pipit", "--server", url, "--home", home(&s, "alice"), "send", "bob", "end", NULL }, out,
-             sizeof out);
+    run_tool(&s, "pipit",
+             (char *[]){ "pipit", "--server", url, "--home", home(&s, "alice"), "send", "bob", "end", NULL },
+             out, sizeof out);
     /* What the listener was killed over may be shown again; then comes the end, and nothing of the old is behind it. */
     do {
-        run_tool(&s, "pipit", (char *[]){ "pipit", "--home", home(&s, "bob"), "listen", "--json", "--count", "1", NULL },
+        run_tool(&s, "pipit",
+                 (char *[]){ "pipit", "--home", home(&s, "bob"), "listen", "--json", "--count", "1", NULL },
                  out, sizeof out);
     } while (!strstr(out, "\"text\":\"end\""));
     kill(s.server.pid, SIGINT);

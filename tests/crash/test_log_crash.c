@@ -69,7 +69,8 @@ static int on_replay(void *arg, const struct record *record, struct bytes whole)
 static int open_held(struct disk *disk, struct held held[LOG_COUNT], struct logs **logs_out,
                      struct logs_report *report)
 {
-    struct logs_opening how = { .segment_bytes = SEGMENT_BYTES, .now_ms = RIG_NOW_MS, .replay = on_replay, .arg = held };
+    struct logs_opening how = { .segment_bytes = SEGMENT_BYTES, .now_ms = RIG_NOW_MS, .replay = on_replay,
+                                .arg = held };
     held_clear(&held[0]);
     held_clear(&held[1]);
     return logs_open(disk_fs(disk), DIR, &how, logs_out, report);

@@ -1,11 +1,11 @@
 /* A whole server, its power cut at every write and sync.
  *
- * One story is recorded over a disk in memory: two people send, acknowledge and read, some sends are repeated, folds are
- * flushed, the server stops and starts again with another number of shards. Each ACCEPTED and each RECEIPT is noted
- * together with how many operations the disk had seen when it arrived. Then, for operations k of that run (each one, or a
- * stride of them), the disk as it was after k loses power in each of disk.h's ways, a server starts on what is left, and
- * every message whose ACCEPTED had been heard by then must be there: once, in order, with its id. The next send of each
- * device, repeated with its number, gets its first id or becomes the next message; never both. */
+ * One story is recorded over a disk in memory: two people send, acknowledge and read, some sends are repeated, folds
+ * are flushed, the server stops and starts again with another number of shards. Each ACCEPTED and each RECEIPT is noted
+ * together with how many operations the disk had seen when it arrived. Then, for operations k of that run (each one, or
+ * a stride of them), the disk as it was after k loses power in each of disk.h's ways, a server starts on what is left,
+ * and every message whose ACCEPTED had been heard by then must be there: once, in order, with its id. The next send of
+ * each device, repeated with its number, gets its first id or becomes the next message; never both. */
 #include <stdlib.h>
 
 #include "tests/flow/flow.h"

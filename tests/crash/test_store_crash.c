@@ -46,7 +46,8 @@ static void store_opened(struct disk *disk, uint32_t shards, struct store *store
 }
 
 /* Open what the power left of `disk` after `ops` of its operations; then again, when nothing may have changed. */
-static void check_image(const struct storerig *rig, struct disk *disk, uint64_t ops, enum disk_crash mode, uint64_t salt)
+static void check_image(const struct storerig *rig, struct disk *disk, uint64_t ops, enum disk_crash mode,
+                        uint64_t salt)
 {
     struct disk *after = disk_crash(disk, mode, seed + salt);
     struct store store;

@@ -72,8 +72,8 @@ static int post(struct world *world, const char *path, const struct web_device *
 static int enrol(struct world *world, const char *user, const char *invite)
 {
     char body[256];
-    snprintf(body, sizeof body, "{\"user\":\"%s\",\"password\":\"a password\"%s%s%s}", user, invite ? ",\"invite\":\"" : "",
-             invite ? invite : "", invite ? "\"" : "");
+    snprintf(body, sizeof body, "{\"user\":\"%s\",\"password\":\"a password\"%s%s%s}", user,
+             invite ? ",\"invite\":\"" : "", invite ? invite : "", invite ? "\"" : "");
     return post(world, "/v1/register", NULL, body);
 }
 
@@ -259,7 +259,8 @@ static void a_wrong_password_changes_nothing_and_is_told_from_a_wrong_token(void
 {
     struct world *world = *state;
     struct web_device made;
-    post(world, "/v1/password", &world->alice[0], CHANGE("not the password", "another one", ",\"log_out_others\":true"));
+    post(world, "/v1/password", &world->alice[0],
+         CHANGE("not the password", "another one", ",\"log_out_others\":true"));
     web_expect_error(&w, 403, "DENIED");
     post(world, "/v1/delete", &world->alice[0], "{\"password\":\"not the password\"}");
     web_expect_error(&w, 403, "DENIED");

@@ -1,5 +1,6 @@
-/* test_admin.c - the admin socket, spoken to as pipitctl does and as it should not be: lines of JSON over DIR/admin.sock,
- * and what each act leaves in DIR/audit.log. What requests are about is in test_admin_users.c and test_admin_reload.c. */
+/* test_admin.c - the admin socket, spoken to as pipitctl does and as it should not be: lines of JSON over
+ * DIR/admin.sock, and what each act leaves in DIR/audit.log. What requests are about is in test_admin_users.c and
+ * test_admin_reload.c. */
 #include "tests/flow/flow.h"
 
 #include <poll.h>
@@ -11,7 +12,7 @@
 
 enum { CLIENTS_TRIED = 64 };
 
-/* -- a server ------------------------------------------------------------------------------------------------------------- */
+/* -- a server ------------------------------------------------------------------------------------------------------ */
 
 static int setup(void **state)
 {
@@ -29,7 +30,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* -- lines ---------------------------------------------------------------------------------------------------------------- */
+/* -- lines --------------------------------------------------------------------------------------------------------- */
 
 static void what_is_no_request_is_refused_by_name_and_the_next_line_is_served(void **state)
 {
@@ -44,7 +45,8 @@ static void what_is_no_request_is_refused_by_name_and_the_next_line_is_served(vo
         { "{\"do\":\"frobnicate\"}", ERR_UNKNOWN_TYPE, "frobnicate: no such request" },
         { "{\"do\":\"\"}", ERR_UNKNOWN_TYPE, "no such request" },
         { "{\"do\":\"status\",\"verbose\":true}", ERR_UNSUPPORTED, "verbose: not a member of status" },
-        { "{\"do\":\"invite\",\"use\":5}", ERR_UNSUPPORTED, "use: not a member of invite, which may have: uses days note" },
+        { "{\"do\":\"invite\",\"use\":5}", ERR_UNSUPPORTED,
+          "use: not a member of invite, which may have: uses days note" },
         { "{\"do\":\"invite\",\"\":5}", ERR_UNSUPPORTED, "not a member" },
         { "{\"do\":\"user-add\",\"password\":\"a password\"}", ERR_RANGE, "users: a list of 1 to 10000" },
         { "{\"do\":\"user-add\",\"users\":\"carol\",\"password\":\"a password\"}", ERR_RANGE, "users:" },
@@ -58,7 +60,8 @@ static void what_is_no_request_is_refused_by_name_and_the_next_line_is_served(vo
     struct rig *rig = *state;
     struct wire w;
     wire_open(&w, rig);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) expect_refused(wire_ask(&w, bad[i].line), bad[i].err, bad[i].clause);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_refused(wire_ask(&w, bad[i].line), bad[i].err, bad[i].clause);
     json_t *answer = wire_ask(&w, "{\"do\":\"status\"}");
     assert_true(is_ok(answer));
     assert_int_equal(number_of(answer, "users"), 2);
@@ -196,7 +199,7 @@ static void shutdown_is_answered_and_stops_the_server(void **state)
     expect_ok(rig, "{\"do\":\"status\"}");
 }
 
-/* -- audit ---------------------------------------------------------------------------------------------------------------- */
+/* -- audit --------------------------------------------------------------------------------------------------------- */
 
 static void each_act_leaves_a_line_that_says_who_did_it_and_a_question_leaves_none(void **state)
 {

@@ -8,7 +8,7 @@
 #include "tests/harness/web.h"
 #include "tests/harness/wire.h"
 
-/* -- a server ------------------------------------------------------------------------------------------------------------- */
+/* -- a server ------------------------------------------------------------------------------------------------------ */
 
 static int setup(void **state)
 {
@@ -26,12 +26,13 @@ static int teardown(void **state)
     return 0;
 }
 
-/* -- users ---------------------------------------------------------------------------------------------------------------- */
+/* -- users --------------------------------------------------------------------------------------------------------- */
 
 static void a_name_given_twice_leaves_none_of_its_request_behind(void **state)
 {
     struct rig *rig = *state;
-    expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"carol\",\"dave\",\"carol\"],\"password\":\"a password\"}"),
+    expect_refused(ask(rig,
+                       "{\"do\":\"user-add\",\"users\":[\"carol\",\"dave\",\"carol\"],\"password\":\"a password\"}"),
                    ERR_EXISTS, "carol: ");
     assert_false(has_user(rig, "carol"));
     assert_false(has_user(rig, "dave"));
@@ -180,7 +181,8 @@ static void a_removed_user_is_gone_and_its_name_stays_taken(void **state)
     sessions_close(&s);
     assert_false(has_user(rig, "alice"));
     assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 401);
-    expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"alice\"],\"password\":\"a password\"}"), ERR_EXISTS, "alice: ");
+    expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"alice\"],\"password\":\"a password\"}"), ERR_EXISTS,
+                   "alice: ");
     expect_refused(ask(rig, "{\"do\":\"user-remove\",\"user\":\"alice\"}"), ERR_NOT_FOUND, "alice: no such user");
     expect_refused(ask(rig, "{\"do\":\"user-disable\",\"user\":\"alice\"}"), ERR_NOT_FOUND, "alice: ");
 }
@@ -189,7 +191,8 @@ static void another_password_logs_out_all_devices_or_keeps_them(void **state)
 {
     struct rig *rig = *state;
     struct sessions s = sessions_open(rig);
-    expect_ok(rig, "{\"do\":\"user-password\",\"user\":\"alice\",\"password\":\"the second one\",\"keep_devices\":true}");
+    expect_ok(rig,
+              "{\"do\":\"user-password\",\"user\":\"alice\",\"password\":\"the second one\",\"keep_devices\":true}");
     assert_last_audit_line(rig, " act=user-password whom=alice revoked=0 outcome=OK\n");
     assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 401);
     assert_int_equal(web_login(rig, NULL, "alice", "the second one", NULL), 200);    /* a third device */
@@ -206,10 +209,12 @@ static void another_password_logs_out_all_devices_or_keeps_them(void **state)
     sessions_close(&s);
     assert_null(strstr(audit_log(rig), "second"));
     assert_null(strstr(audit_log(rig), "third"));
-    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"nobody\",\"password\":\"a password\"}"), ERR_NOT_FOUND,
-                   "nobody: no such user");
-    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"bob\",\"password\":\"short\"}"), ERR_PASSWORD, "password:");
-    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"bob\",\"password\":\"a password\",\"keep_devices\":1}"),
+    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"nobody\",\"password\":\"a password\"}"),
+                   ERR_NOT_FOUND, "nobody: no such user");
+    expect_refused(ask(rig, "{\"do\":\"user-password\",\"user\":\"bob\",\"password\":\"short\"}"), ERR_PASSWORD,
+                   "password:");
+    expect_refused(ask(rig,
+                       "{\"do\":\"user-password\",\"user\":\"bob\",\"password\":\"a password\",\"keep_devices\":1}"),
                    ERR_TYPE, "keep_devices: true or false");
 }
 
@@ -221,7 +226,7 @@ static void a_name_that_looks_like_another_is_not_added(void **state)
     assert_false(has_user(rig, "b0b"));
 }
 
-/* -- devices -------------------------------------------------------------------------------------------------------------- */
+/* -- devices ------------------------------------------------------------------------------------------------------- */
 
 static void a_device_that_was_added_opens_a_session_with_its_token(void **state)
 {
@@ -299,7 +304,7 @@ static void a_device_for_nobody_adds_none(void **state)
     assert_last_audit_line(rig, " act=device-add whom=bob,nobody outcome=NOT_FOUND\n");
 }
 
-/* -- invites -------------------------------------------------------------------------------------------------------------- */
+/* -- invites ------------------------------------------------------------------------------------------------------- */
 
 static int register_with(struct rig *rig, const char *user, const char *code)
 {
@@ -341,7 +346,8 @@ static void an_invites_bounds_are_told(void **state)
     };
     struct rig *rig = *state;
     char line[300];
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) expect_refused(ask(rig, bad[i].line), ERR_RANGE, bad[i].clause);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_refused(ask(rig, bad[i].line), ERR_RANGE, bad[i].clause);
     snprintf(line, sizeof line, "{\"do\":\"invite\",\"note\":\"%0201d\"}", 0);
     expect_refused(ask(rig, line), ERR_RANGE, "note:");
     json_t *answer = ask(rig, "{\"do\":\"invite-list\"}");

@@ -207,7 +207,8 @@ static void HTTP_says_what_was_wrong(void **state)
         { "POST", "/v1/login", "{\"user\":\"nobody\",\"password\":\"a password\"}", 401, "AUTH" },
         { "POST", "/v1/login", "{\"user\":\"alice\",\"password\":\"a password\"}", 200, "token" },
         { "POST", "/v1/register", "{\"user\":\"carol\",\"password\":\"a password\"}", 403, "INVITE" },
-        { "POST", "/v1/register", "{\"user\":\"carol\",\"password\":\"a password\",\"invite\":\"guess\"}", 403, "INVITE" },
+        { "POST", "/v1/register", "{\"user\":\"carol\",\"password\":\"a password\",\"invite\":\"guess\"}", 403,
+          "INVITE" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buf body;

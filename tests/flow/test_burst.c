@@ -121,7 +121,8 @@ static void more_than_256_unsettled_sends_are_refused_until_some_are_settled(voi
 
 static void acknowledgements_that_find_no_way_out_for_a_while_are_not_lost(void **state)
 {
-    enum { DEVICES = 16, EACH = 48 };                 /* a session that waits for 64 answers, pages included, is not read */
+    /* a session that waits for 64 answers, pages included, is not read */
+    enum { DEVICES = 16, EACH = 48 };
     (void)state;
     struct rig *rig = rig_new(&(struct rig_options){ .shards = 1, .heartbeat_ms = PATIENCE_MS });
     struct talker *crowd[2 * DEVICES];

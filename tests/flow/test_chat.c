@@ -1,5 +1,5 @@
-/* test_chat.c - what `pipit chat`, line by line, tells besides messages and ticks: on a terminal and without one. Those are
- * test_client.c's. */
+/* test_chat.c - what `pipit chat`, line by line, tells besides messages and ticks: on a terminal and without one. Those
+ * are test_client.c's. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

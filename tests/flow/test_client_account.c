@@ -1,4 +1,5 @@
-/* test_client_account.c - what a user does with account and devices by `pipit`: log out, another password, export, revoke, delete. */
+/* test_client_account.c - what a user does with account and devices by `pipit`: log out, another password, export,
+ * revoke, delete. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

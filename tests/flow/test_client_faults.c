@@ -1,5 +1,5 @@
-/* test_client_faults.c - when something is wrong, a command says what, what to do about it, and ends with the exit code that
- * its help tells. What was accepted is never lost by it. */
+/* test_client_faults.c - when something is wrong, a command says what, what to do about it, and ends with the exit code
+ * that its help tells. What was accepted is never lost by it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

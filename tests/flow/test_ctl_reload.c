@@ -1,4 +1,5 @@
-/* test_ctl_reload.c - `pipitctl reload` as an owner types it, with a file of settings that changes under a real server. */
+/* test_ctl_reload.c - `pipitctl reload` as an owner types it, with a file of settings that changes under a real
+ * server. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

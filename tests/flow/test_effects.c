@@ -94,15 +94,15 @@ static void a_message_has_the_time_that_was_set_when_it_began(void **state)
     talker_close(after);
 }
 
-/* -- send_buffer_kib ------------------------------------------------------------------------------------------------ */
+/* -- send_buffer_kib ----------------------------------------------------------------------------------------------- */
 
 static uint16_t port_of(const struct sockaddr_storage *at)
 {
     return at->ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)at)->sin_port) : 0;
 }
 
-/* The server's ends of connections: of this process, as the server is. How many there are; a connection that has just been
- * handed over may have two. */
+/* The server's ends of connections: of this process, as the server is. How many there are; a connection that has just
+ * been handed over may have two. */
 static int expect_send_buffers(struct rig *rig, int want)
 {
     enum { DESCRIPTORS_MAX = 1024 };

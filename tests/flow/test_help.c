@@ -35,7 +35,8 @@ static size_t commands_of(const char *program, char list[][2][WORD_MAX])
     size_t count = 0;
     assert_int_equal(run(&p, program, WORDS("--help")), 0);
     const char *line = strchr(p.text, '\n');
-    for (line = strstr(line, "\n\n") + 2; strncmp(line, "  ", 2) == 0 && line[2] != '-'; line = strchr(line, '\n') + 1) {
+    for (line = strstr(line, "\n\n") + 2; strncmp(line, "  ", 2) == 0 && line[2] != '-';
+         line = strchr(line, '\n') + 1) {
         assert_true(count < LIST_MAX);
         list[count][1][0] = '\0';
         assert_true(sscanf(line, "  %63[a-z]%*1[ ]%63[a-z]", list[count][0], list[count][1]) >= 1);
@@ -111,7 +112,8 @@ static void expect_options(const char *from, const char *in, const char *where)
 {
     for (const char *at = from; (at = strstr(at, "--")); at += 2) {
         char option[WORD_MAX] = "--";
-        if ((at > from && (isalnum((unsigned char)at[-1]) || at[-1] == '-')) || sscanf(at + 2, "%60[a-z-]", option + 2) != 1)
+        if ((at > from && (isalnum((unsigned char)at[-1]) || at[-1] == '-')) ||
+            sscanf(at + 2, "%60[a-z-]", option + 2) != 1)
             continue;
         if (strstr(in, option)) continue;
         fprintf(stderr, "%s is not in %s\n", option, where);

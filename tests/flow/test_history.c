@@ -5,7 +5,8 @@
 
 #define NIL UINT64_MAX
 
-static const struct msg *ask_history(struct talker *t, const char *with, uint64_t before, uint64_t after, uint64_t limit)
+static const struct msg *ask_history(struct talker *t, const char *with, uint64_t before, uint64_t after,
+                                     uint64_t limit)
 {
     struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
     m.u.history.to.is_user = true;
@@ -51,7 +52,8 @@ static void pages_go_back_from_the_head_and_forward_from_a_sequence(void **state
     assert_page(ask_history(a, "bob", NIL, 3, 10), 4, 13, true);
     assert_page(ask_history(a, "bob", NIL, 30, 10), 1, 0, false);
     assert_page(ask_history(a, "bob", NIL, NIL, PAGE_RECORDS_MAX), 1, 30, false);
-    assert_page(ask_history(a, "bob", NIL, 0, 10), 1, 10, true);        /* above 0 is everything, the first ones first */
+    /* above 0 is everything, the first ones first */
+    assert_page(ask_history(a, "bob", NIL, 0, 10), 1, 10, true);
     assert_page(ask_history(a, "bob", NIL, 0, PAGE_RECORDS_MAX), 1, 30, false);
     assert_page(ask_history(a, "bob", NIL, 1000, 10), 1, 0, false);
     assert_page(ask_history(a, "bob", 0, NIL, 10), 1, 0, false);        /* below 0 is nothing */

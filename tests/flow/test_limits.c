@@ -1,5 +1,5 @@
-/* Limits on attempts, the queue of passwords, and a disk without room: who guesses is slowed down, who knows the password
- * is not, and nobody is told anything untrue. */
+/* Limits on attempts, the queue of passwords, and a disk without room: who guesses is slowed down, who knows the
+ * password is not, and nobody is told anything untrue. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -274,7 +274,8 @@ static void a_full_disk_is_told_in_words_of_http_and_costs_no_attempt(void **sta
         enrol(rig, ONE, "carol", "code");
         web_expect_error(&w, 507, "STORAGE");
     }
-    web_ask(rig, ONE, "POST", "/v1/password", &alice, "{\"password\":\"a password\",\"new_password\":\"another one\"}", &w);
+    web_ask(rig, ONE, "POST", "/v1/password", &alice, "{\"password\":\"a password\",\"new_password\":\"another one\"}",
+            &w);
     web_expect_error(&w, 507, "STORAGE");
     web_ask(rig, ONE, "POST", "/v1/logout", &alice, NULL, &w);
     web_expect_error(&w, 507, "STORAGE");

@@ -44,7 +44,8 @@ static void who_never_acknowledges_gets_one_window_and_the_rest_once_it_does(voi
     struct talker *b1 = rig_talk(rig, "bob", 1);
     expect_numbers(b1, 1, 200, true);
     talker_close(b1);
-    talker_expect(b0, MSG_SYNCED);                             /* from before the messages; no message is queued behind */
+    /* from before the messages; no message is queued behind */
+    talker_expect(b0, MSG_SYNCED);
     size_t queued = talker_settle(b0);
     for (size_t i = 0; i < queued; i++) assert_int_not_equal(talker_next(b0)->type, MSG_MESSAGE);
     talker_cursor(b0, MSG_DELIVERED, &conv, WINDOW_MESSAGES_MAX);

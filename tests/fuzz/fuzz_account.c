@@ -1,7 +1,7 @@
 /* fuzz_account.c - whatever a peer sends over HTTP about accounts: every JSON body, and the Authorization header.
  *
- * Not crashing is half of it. The other half: what was understood must be a fixed point, said again and read again it is
- * the same; and what was refused leaves no password behind. */
+ * Not crashing is half of it. The other half: what was understood must be a fixed point, said again and read again it
+ * is the same; and what was refused leaves no password behind. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* fuzz_admin.c - whatever is said to the admin socket of a whole server.
  *
- * Not crashing is half of it. The other half: each line gets one answer, an object that is ok or a refusal with a name and
- * a text, in order; and the last line, which asks for nothing special, is served however odd those before it were.
+ * Not crashing is half of it. The other half: each line gets one answer, an object that is ok or a refusal with a name
+ * and a text, in order; and the last line, which asks for nothing special, is served however odd those before it were.
  *
  * An input that changed something (the audit log tells) gets a new server after it, so that each finds the same one. */
 #include <assert.h>

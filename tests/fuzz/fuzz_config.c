@@ -1,8 +1,8 @@
 /* fuzz_config.c - whatever lies where a settings file is looked for.
  *
- * Not crashing is half of it. The other half: each line is heard of at most once, by its number; what is told of one is fit
- * for a terminal and a log line; and whatever was taken is within its bounds, so that it can be written down and read
- * back as the same. */
+ * Not crashing is half of it. The other half: each line is heard of at most once, by its number; what is told of one is
+ * fit for a terminal and a log line; and whatever was taken is within its bounds, so that it can be written down and
+ * read back as the same. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -7,8 +7,8 @@
  *     …
  *     netrig_down(rig);                   stops the house; asserts that every connection was told closed, once
  *
- * The service. Requests: any to /echo or /v1/echo is answered with "METHOD QUERY BODY"; one to /later when netrig_answer() says;
- * one to /peer with the peer's address; all else is 404. Messages, by their first byte:
+ * The service. Requests: any to /echo or /v1/echo is answered with "METHOD QUERY BODY"; one to /later when
+ * netrig_answer() says; one to /peer with the peer's address; all else is 404. Messages, by their first byte:
  *   H<n>…      live on shard n: handed there if need be, then it owns the connection and answers "W<n>…"
  *   M<n>…      go round the shards until it is on n, then as H
  *   S<n> <len> send n messages of len bytes "x", the first four of which count 0001, 0002, …

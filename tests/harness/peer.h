@@ -1,8 +1,8 @@
 /* peer.h - the other end of one connection: says bytes, requests and frames, and reads what comes back.
  *
- * Plain blocking TCP, or a Unix socket. It knows HTTP and WebSocket as far as net/ does, and nothing of messages (that is
- * talker.h). What a test waits for is an event; PEER_LAST_RESORT_S only turns a server that hangs into a failed test.
- * Failures print what was awaited and abort. One thread for each peer. */
+ * Plain blocking TCP, or a Unix socket. It knows HTTP and WebSocket as far as net/ does, and nothing of messages (that
+ * is talker.h). What a test waits for is an event; PEER_LAST_RESORT_S only turns a server that hangs into a failed
+ * test. Failures print what was awaited and abort. One thread for each peer. */
 #ifndef PIPIT_TESTS_PEER_H
 #define PIPIT_TESTS_PEER_H
 

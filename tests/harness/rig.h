@@ -8,8 +8,8 @@
  *     rig_down(rig);                     clean stop: GOODBYE, last batches, folds flushed
  *     rig_free(rig);
  *
- * With a disk in memory rig_crash() cuts the power: the server goes on with what a real disk might hold afterwards, in any
- * of disk.h's ways. rig_kill() is the same with everything written kept: kill -9.
+ * With a disk in memory rig_crash() cuts the power: the server goes on with what a real disk might hold afterwards, in
+ * any of disk.h's ways. rig_kill() is the same with everything written kept: kill -9.
  * Failures of the rig itself abort with a message. Thread: one. */
 #ifndef PIPIT_TESTS_HARNESS_RIG_H
 #define PIPIT_TESTS_HARNESS_RIG_H

@@ -195,8 +195,8 @@ static void print_conv(FILE *to, uint64_t head, uint64_t counted, const struct m
 
 static void print_member(FILE *to, const char *user, const struct model_member *m)
 {
-    fprintf(to, "%s delivered %" PRIu64 "@%" PRIu64 " read %" PRIu64 "@%" PRIu64 " sent %" PRIu64 "\n", user, m->delivered,
-            m->delivered_ms, m->read, m->read_ms, m->sent);
+    fprintf(to, "%s delivered %" PRIu64 "@%" PRIu64 " read %" PRIu64 "@%" PRIu64 " sent %" PRIu64 "\n", user,
+            m->delivered, m->delivered_ms, m->read, m->read_ms, m->sent);
 }
 
 static void print_device(FILE *to, const char *user, struct device_id device, uint64_t delivered, uint64_t settled)
@@ -292,7 +292,8 @@ static void check_rows(struct check *c)
     for (int i = 0; i < RIG_CONVS; i++) {
         char *expected = expected_rows(c, i), *actual = actual_rows(c, i);
         if (actual)
-            check_that(c, strcmp(expected, actual) == 0, "conversation %d should be\n%sand is\n%s", i, expected, actual);
+            check_that(c, strcmp(expected, actual) == 0, "conversation %d should be\n%sand is\n%s", i, expected,
+                       actual);
         else
             check_that(c, strncmp(expected, "head 0 ", 7) == 0 && c->rig->convs[i].rows_ops > c->ops,
                        "conversation %d has no rows", i);
@@ -316,8 +317,8 @@ static void check_devices(struct check *c)
                     r->entry.device.v == rig_devices[d].v && r->entry.client_seq > highest)
                     highest = r->entry.client_seq;
             }
-            check_that(c, facts_device_get(c->store->facts, &rig_users[u], rig_devices[d], &row) == 0, "%s has no device",
-                       rig_users[u].v);
+            check_that(c, facts_device_get(c->store->facts, &rig_users[u], rig_devices[d], &row) == 0,
+                       "%s has no device", rig_users[u].v);
             check_that(c, row.client_seq_max == highest, "%s's device %d", rig_users[u].v, d);
         }
     }

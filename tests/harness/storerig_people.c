@@ -96,7 +96,8 @@ static int act_register(struct storerig *rig, struct people *p)
     uint8_t hash[SECRET_HASH_BYTES];
     invite_hash(number, hash);
     int err = as_expected(facts_invite_use(facts, hash, rig->now_ms), is_good ? 0 : ERR_INVITE);
-    if (!err) err = as_expected(facts_user_add(facts, &names[u], "h", rig->now_ms), who->is == PERSON_NEVER ? 0 : ERR_EXISTS);
+    if (!err)
+        err = as_expected(facts_user_add(facts, &names[u], "h", rig->now_ms), who->is == PERSON_NEVER ? 0 : ERR_EXISTS);
     if (err) return err;
     invite->uses_left--;
     *who = (struct person){ .is = PERSON_THERE, .password = "h", .created_ms = rig->now_ms };
@@ -189,8 +190,8 @@ static int act_password(struct storerig *rig, struct people *p)
     bool knows = rig_draw(rig, 3) > 0, is_good = who->is == PERSON_THERE && knows;
     char password[16];
     snprintf(password, sizeof password, "h%u", (unsigned)rig_draw(rig, 1000));
-    int err = as_expected(facts_user_password(rig->store.facts, &names[u], knows && who->password[0] ? who->password : "not it",
-                                              password), is_good ? 0 : ERR_AUTH);
+    const char *said = knows && who->password[0] ? who->password : "not it";
+    int err = as_expected(facts_user_password(rig->store.facts, &names[u], said, password), is_good ? 0 : ERR_AUTH);
     if (!err) strcpy(who->password, password);
     return err;
 }
@@ -365,15 +366,16 @@ static void print_person(FILE *to, int u, struct person who)
     static const char *const words[] = { "never was", "is there", "is deleted" };
     fprintf(to, "%s %s", names[u].v, words[who.is]);
     if (who.is == PERSON_THERE) {
-        fprintf(to, " since %" PRIu64 " password %s version %" PRIu64 "%s", who.created_ms, who.password, who.list_version,
-                who.disabled ? " disabled" : "");
+        fprintf(to, " since %" PRIu64 " password %s version %" PRIu64 "%s", who.created_ms, who.password,
+                who.list_version, who.disabled ? " disabled" : "");
     }
     fputc('\n', to);
     qsort(who.devices, who.device_count, sizeof who.devices[0], compare_devices);
     for (size_t i = 0; i < who.device_count; i++) {
         const struct person_device *d = &who.devices[i];
-        fprintf(to, "  %" PRIx64 " \"%s\" since %" PRIu64 " live %" PRIu64 " seen %" PRIu64 " sent %" PRIu64 "%s\n", d->id.v,
-                d->name, d->created_ms, d->live_ms, d->seen_ms, d->client_seq_max, d->revoked ? " revoked" : "");
+        fprintf(to, "  %" PRIx64 " \"%s\" since %" PRIu64 " live %" PRIu64 " seen %" PRIu64 " sent %" PRIu64 "%s\n",
+                d->id.v, d->name, d->created_ms, d->live_ms, d->seen_ms, d->client_seq_max,
+                d->revoked ? " revoked" : "");
     }
 }
 
@@ -386,8 +388,8 @@ static char *text_of_people(const struct people *p)
     for (int u = 0; u < PEOPLE; u++) print_person(to, u, p->persons[u]);
     for (size_t i = 0; i < p->invite_count; i++) {
         const struct invite_row *v = &p->invites[i];
-        fprintf(to, "invite %" PRIu64 ": %u of %u left, %" PRIu64 " to %" PRIu64 ", \"%s\"%s\n", v->number, v->uses_left,
-                v->uses, v->created_ms, v->expires_ms, v->note, v->revoked ? " revoked" : "");
+        fprintf(to, "invite %" PRIu64 ": %u of %u left, %" PRIu64 " to %" PRIu64 ", \"%s\"%s\n", v->number,
+                v->uses_left, v->uses, v->created_ms, v->expires_ms, v->note, v->revoked ? " revoked" : "");
     }
     fclose(to);
     return text;
@@ -417,15 +419,16 @@ const struct people *rig_people_check(const struct storerig *rig, struct facts *
     char *text = text_of_people(&is);
     int found = find_state(p, text, ops, &least);
     if (found < 0) {                          /* more than cmocka's own lines can hold */
-        fprintf(stderr, "after %" PRIu64 " operations people should be as here, or as something later left them\n%sand are\n%s",
-                ops, text_of_people(&p->states[least].people), text);
+        fprintf(stderr, "after %" PRIu64 " operations people should be as here, or as something later left them\n%s"
+                        "and are\n%s", ops, text_of_people(&p->states[least].people), text);
         fail();
     }
     free(text);
     return &p->states[found].people;
 }
 
-/* What was tried when the disk failed may be there, and may go with the power until something is committed behind it. */
+/* What was tried when the disk failed may be there, and may go with the power until something is committed behind
+ * it. */
 void rig_people_resume(struct storerig *rig)
 {
     struct rig_people *p = rig->people;

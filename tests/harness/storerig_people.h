@@ -1,8 +1,8 @@
 /* storerig_people.h - inside storerig*.c only: what is done to a store's rows of their own, and what they must say.
  *
- * Accounts, devices and invites are no fold: what a transaction did is there once it was committed, all of it, and nothing of
- * it when it was not. So each transaction leaves a state of people as a model knows them; after a crash the rows must say
- * what one of these states says: the last one committed by then, or a later one that was on its way. */
+ * Accounts, devices and invites are no fold: what a transaction did is there once it was committed, all of it, and
+ * nothing of it when it was not. So each transaction leaves a state of people as a model knows them; after a crash the
+ * rows must say what one of these states says: the last one committed by then, or a later one that was on its way. */
 #ifndef PIPIT_TESTS_HARNESS_STORERIG_PEOPLE_H
 #define PIPIT_TESTS_HARNESS_STORERIG_PEOPLE_H
 
@@ -55,8 +55,8 @@ void rig_people_act(struct storerig *rig);
 /* The store was opened again: where do we stand? */
 void rig_people_resume(struct storerig *rig);
 bool rig_person_is_there(const struct storerig *rig, int user);
-/* The state that the rows of `facts` are in, of those they may be in after `ops` operations; fails the test when it is none
- * of them. */
+/* The state that the rows of `facts` are in, of those they may be in after `ops` operations; fails the test when it is
+ * none of them. */
 const struct people *rig_people_check(const struct storerig *rig, struct facts *facts, uint64_t ops);
 
 /* storerig.c's */

@@ -1,8 +1,8 @@
 /* story.h - a server and programs of its users, as real processes.
  *
- * A story has a server of its own in a temporary folder, and homes for alice and bob who are logged in. Programs are fed
- * and read by pipes, or by a terminal of their own; what is waited for is text they print. STORY_MS_MAX only turns a hang
- * into a failure. Failures are cmocka's, so all of this belongs to the test's thread. */
+ * A story has a server of its own in a temporary folder, and homes for alice and bob who are logged in. Programs are
+ * fed and read by pipes, or by a terminal of their own; what is waited for is text they print. STORY_MS_MAX only turns
+ * a hang into a failure. Failures are cmocka's, so all of this belongs to the test's thread. */
 #ifndef PIPIT_TESTS_STORY_H
 #define PIPIT_TESTS_STORY_H
 

@@ -1,5 +1,5 @@
-/* wire.h - a client of a rig's admin socket, as pipitctl is one and as none should be; what is asked of it, and what it left
- * in DIR/audit.log. The rig has a real folder: the socket is a file.
+/* wire.h - a client of a rig's admin socket, as pipitctl is one and as none should be; what is asked of it, and what it
+ * left in DIR/audit.log. The rig has a real folder: the socket is a file.
  *
  * Failures are cmocka's, so all of this belongs to the test's thread. An answer is the caller's to json_decref(). */
 #ifndef PIPIT_TESTS_HARNESS_WIRE_H
@@ -28,7 +28,8 @@ bool is_ok(json_t *answer);
 const char *text_of(json_t *object, const char *name);     /* "": there is none */
 json_int_t number_of(json_t *object, const char *name);
 
-/* One request on a connection of its own; the same where it is to go well; and what an answer that refuses says, taken. */
+/* One request on a connection of its own; the same where it is to go well; and what an answer that refuses says,
+ * taken. */
 json_t *ask(struct rig *rig, const char *line);
 void expect_ok(struct rig *rig, const char *line);
 void expect_refused(json_t *answer, int err, const char *clause);

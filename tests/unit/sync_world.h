@@ -137,8 +137,8 @@ static inline int give(struct fixture *f, const struct msg *m)
 static inline void welcome(struct fixture *f)
 {
     struct msg m = { .type = MSG_WELCOME, .has_ref = true, .ref = 1 };
-    m.u.welcome = (struct msg_welcome){ .now_ms = f->now.wall_ms, .heartbeat_ms = 30000, .client_seq_max = f->client_seq_max,
-                                        .server = bytes_of_str("test") };
+    m.u.welcome = (struct msg_welcome){ .now_ms = f->now.wall_ms, .heartbeat_ms = 30000,
+                                        .client_seq_max = f->client_seq_max, .server = bytes_of_str("test") };
     m.u.welcome.generation[0] = f->generation;
     assert_int_equal(sync_on_up(f->sync), 0);
     begin(f);

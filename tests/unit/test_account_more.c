@@ -27,7 +27,8 @@ static int parse(const char *header, struct bearer *out)
 static void a_bearer_is_read_from_its_end(void **state)
 {
     (void)state;
-    static const char *const users[] = { "al", "alice", "a.b", "a.0123456789abcdef", "abcdefghijklmnopqrstuvwxyz.12345" };
+    static const char *const users[] = { "al", "alice", "a.b", "a.0123456789abcdef",
+                                         "abcdefghijklmnopqrstuvwxyz.12345" };
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
         char header[256];
         struct bearer b, back;

@@ -178,7 +178,8 @@ static void assert_refusal(struct peer *p, int status, const char *error, const 
 {
     char body[512];
     assert_int_equal(peer_answer(p), status);
-    snprintf(body, sizeof body, "{\"error\":\"%s\",\"text\":\"%s\",\"again\":%s}", error, text, again ? "true" : "false");
+    snprintf(body, sizeof body, "{\"error\":\"%s\",\"text\":\"%s\",\"again\":%s}", error, text,
+             again ? "true" : "false");
     assert_string_equal((char *)p->body.at, body);
     assert_true(peer_has_line(p, "Content-Type: application/json"));
 }

@@ -128,7 +128,8 @@ static void no_limit_keeps_nothing(void **state)
     (void)state;
     struct attempts *a = attempts_new(100);
     struct attempt_key key = key_of("192.0.2.1", NULL);
-    for (int i = 0; i < 1000; i++) assert_int_equal(attempts_take(a, &key, (struct attempt_limit){ 0, 1 }, start_ms), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(attempts_take(a, &key, (struct attempt_limit){ 0, 1 }, start_ms), 0);
     assert_int_equal(attempts_kept(a), 0);
     attempts_free(a);
 }

@@ -81,7 +81,8 @@ static void a_field_of_another_type_is_refused_by_its_name(void **state)
                 r = reader_of(others[k]);
                 assert_true(mpack_next(&r, &is));
                 if (is.kind == was.kind || (is.kind == MPACK_NIL && may_be_nil(&samples[i], field))) continue;
-                if (was.kind == MPACK_NIL && may_be_nil(&samples[i], field)) continue;    /* other samples have it set */
+                /* other samples have it set */
+                if (was.kind == MPACK_NIL && may_be_nil(&samples[i], field)) continue;
                 if (strcmp(field, "to") == 0 && is.kind == MPACK_STR) continue;           /* a user for an id */
                 struct msg m;
                 const char *why;
@@ -100,7 +101,8 @@ static void a_field_of_another_type_is_refused_by_its_name(void **state)
 }
 
 /* Sample `index` with its field `field` replaced. */
-static int decode_with(const struct sample *sample, const char *field, struct bytes raw, struct msg *m, const char **why)
+static int decode_with(const struct sample *sample, const char *field, struct bytes raw, struct msg *m,
+                       const char **why)
 {
     struct parts p = parts_of(sample);
     bool found = false;

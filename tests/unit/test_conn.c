@@ -491,7 +491,8 @@ static void a_message_must_be_whole_in_time_and_each_has_its_own(void **state)
 static void the_end_of_a_peer_is_seen_while_it_is_held_back(void **state)
 {
     struct netrig *rig = *state;
-    struct peer *gone = peer_open(netrig_port(rig)), *reset = peer_open(netrig_port(rig)), *stays = peer_open(netrig_port(rig));
+    struct peer *gone = peer_open(netrig_port(rig)), *reset = peer_open(netrig_port(rig));
+    struct peer *stays = peer_open(netrig_port(rig));
     struct peer *all[] = { gone, reset, stays };
     for (int i = 0; i < 3; i++) {
         peer_say(all[i], "P");

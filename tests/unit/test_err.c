@@ -121,7 +121,8 @@ static void close_codes_are_private_ones_plus_the_error(void **state)
     assert_int_equal(err_close_code(ERR_CONFIG), 1011);
     assert_int_equal(err_close_code(3), 1011);
     for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].code < 100 && rows[i].err != ERR_NOT_BINARY) assert_int_equal(err_close_code(rows[i].err), 4000 + rows[i].code);
+        if (rows[i].code < 100 && rows[i].err != ERR_NOT_BINARY)
+            assert_int_equal(err_close_code(rows[i].err), 4000 + rows[i].code);
 }
 
 int main(void)

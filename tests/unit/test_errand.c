@@ -147,7 +147,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_shard_sends_more_than_it_has_credits_and_all_come_back, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(mains_shard_sends_too_and_is_answered_when_all_others_have_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mains_shard_sends_too_and_is_answered_when_all_others_have_ended, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_stop_in_the_middle_waits_for_all_of_them, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,7 +188,8 @@ static void devices_are_listed_oldest_first_with_those_revoked(void **state)
     device_added(facts, &alice, UINT64_MAX);                     /* all 64 bits */
     device_added(facts, &bob, 2);
     assert_int_equal(facts_device_seen(facts, &alice, (struct device_id){ 1 }, 5, 77, 4), 0);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 3 } }, rows, &count, &version), 0);
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 3 } }, rows, &count,
+                                         &version), 0);
     assert_int_equal(facts_device_list(facts, &alice, rows, &count), 0);
     assert_int_equal(count, 3);
     assert_int_equal(rows[0].device.v, 1);
@@ -213,7 +214,8 @@ static void a_device_is_named_while_it_lives(void **state)
     assert_string_equal(row.name, "laptop");
     assert_int_equal(facts_device_name(facts, &alice, (struct device_id){ 2 }, "x", &version), ERR_NOT_FOUND);
     assert_int_equal(facts_device_name(facts, &bob, (struct device_id){ 1 }, "x", &version), ERR_NOT_FOUND);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 1 } }, &row, &count, &version), 0);
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 1 } }, &row, &count,
+                                         &version), 0);
     assert_int_equal(facts_device_name(facts, &alice, (struct device_id){ 1 }, "x", &version), ERR_NOT_FOUND);
     assert_int_equal(version_of(facts, &alice), 3);
 }
@@ -226,24 +228,30 @@ static void one_all_or_all_but_one_are_revoked(void **state)
     size_t count = 0;
     for (uint64_t i = 1; i <= DEVICES_PER_USER_MAX; i++) device_added(facts, &alice, i);
     device_added(facts, &bob, 1);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 2 } }, rows, &count, &version), 0);
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 2 } }, rows, &count,
+                                         &version), 0);
     assert_int_equal(count, 1);
     assert_int_equal(rows[0].device.v, 2);
     assert_int_equal(version, DEVICES_PER_USER_MAX + 1);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 2 } }, rows, &count, &version),
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 2 } }, rows, &count,
+                                         &version),
                      ERR_NOT_FOUND);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 99 } }, rows, &count, &version),
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { 99 } }, rows, &count,
+                                         &version),
                      ERR_NOT_FOUND);
     assert_int_equal(version_of(facts, &alice), DEVICES_PER_USER_MAX + 1);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .except = { 5 } }, rows, &count, &version), 0);
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .except = { 5 } }, rows, &count,
+                                         &version), 0);
     assert_int_equal(count, DEVICES_PER_USER_MAX - 2);
     assert_int_equal(facts_device_get(facts, &alice, (struct device_id){ 5 }, &row), 0);
     assert_false(row.revoked);
     assert_int_equal(facts_device_get(facts, &alice, (struct device_id){ 6 }, &row), 0);
     assert_true(row.revoked);
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .except = { 5 } }, rows, &count, &version), 0);
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .except = { 5 } }, rows, &count,
+                                         &version), 0);
     assert_int_equal(count, 0);                                  /* nothing to do is fine */
-    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ { 0 }, { 0 } }, rows, &count, &version), 0);
+    assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ { 0 }, { 0 } }, rows, &count, &version),
+                     0);
     assert_int_equal(count, 1);
     assert_int_equal(facts_device_get(facts, &bob, (struct device_id){ 1 }, &row), 0);
     assert_false(row.revoked);
@@ -258,7 +266,8 @@ static void revoked_devices_do_not_heap_up(void **state)
     for (uint64_t i = 1; i <= last; i++) {
         device_added(facts, &alice, i);
         if (i == 1) continue;
-        assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { i } }, rows, &count, &version), 0);
+        assert_int_equal(facts_device_revoke(facts, &alice, (struct device_choice){ .only = { i } }, rows, &count,
+                                             &version), 0);
     }
     assert_int_equal(facts_device_list(facts, &alice, rows, &count), 0);
     assert_int_equal(count, DEVICE_ROWS_MAX - DEVICES_PER_USER_MAX + 1);

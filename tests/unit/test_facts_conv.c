@@ -202,7 +202,8 @@ static void scan_fill(struct facts *facts, uint64_t *random, struct scan_row *ex
         assert_int_equal(query_run(&q), 0);
         uint64_t furthest = row->delivered + chance_below(random, 2) * chance_below(random, 5);
         query_start(&q, facts->db,
-                    "UPDATE members SET type = ?, delivered = CASE user WHEN 'alice' THEN ? ELSE 10 END WHERE conv = ?");
+                    "UPDATE members SET type = ?, delivered = CASE user WHEN 'alice' THEN ? ELSE 10 END"
+                    " WHERE conv = ?");
         query_put_u64(&q, row->type);
         query_put_u64(&q, furthest);
         query_put_blob(&q, row->conv.v, 16);

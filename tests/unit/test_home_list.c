@@ -94,8 +94,8 @@ static int see_summary(void *arg, const struct conv_summary *s)
     struct bytes text = BYTES_NONE;
     size_t len = strlen(seen->text);
     if (s->has_last) assert_int_equal(content_text_decode(s->last.m.body, &text), 0);
-    snprintf(seen->text + len, sizeof seen->text - len, "%s %u%s %.*s;", s->conv.peer.v, s->unread, s->marked ? "!" : "",
-             (int)text.len, text.at ? (const char *)text.at : "");
+    snprintf(seen->text + len, sizeof seen->text - len, "%s %u%s %.*s;", s->conv.peer.v, s->unread,
+             s->marked ? "!" : "", (int)text.len, text.at ? (const char *)text.at : "");
     return 0;
 }
 
@@ -418,7 +418,8 @@ static void a_store_of_the_first_version_is_brought_up_with_all_it_has(void **st
     snprintf(path, sizeof path, "%s/client.db", f->dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "ALTER TABLE messages DROP COLUMN hidden; ALTER TABLE conversations DROP COLUMN "
-                                      "marked; DROP TABLE drafts; DROP TABLE contacts; PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+                                      "marked; DROP TABLE drafts; DROP TABLE contacts; PRAGMA user_version = 1",
+                                  NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     f->home = home_at(f->dir);
     expect_list(f, "bob 1 old;");

@@ -349,7 +349,8 @@ static void a_body_may_be_as_long_as_its_limit_and_no_longer(void **state)
         if (over) assert_string_equal(out, "bad 413 the body is larger than 16 KiB");
         else assert_non_null(strstr(out, "b]\nidle"));
         /* A length that is too big is refused before a byte of the body has come. */
-        snprintf(head, sizeof head, "POST / HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", HTTP_BODY_BYTES_MAX + over);
+        snprintf(head, sizeof head, "POST / HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n",
+                 HTTP_BODY_BYTES_MAX + over);
         expect(head, over ? "bad 413 the body is larger than 16 KiB" : "partial");
     }
     buf_fini(&b);
@@ -449,7 +450,8 @@ static void an_upgrade_needs_all_its_headers(void **state)
     assert_int_equal(upgrade_of(WS_HEAD "Upgrade: websocket\r\n" WS_KEY WS_VERSION WS_PROTOCOL "\r\n", &why), 400);
     assert_int_equal(upgrade_of(WS_HEAD WS_UPGRADE WS_VERSION WS_PROTOCOL "\r\n", &why), 400);
     assert_non_null(strstr(why, "missing"));
-    assert_int_equal(upgrade_of(WS_HEAD WS_UPGRADE WS_VERSION WS_PROTOCOL "Sec-WebSocket-Key: short\r\n\r\n", &why), 400);
+    assert_int_equal(upgrade_of(WS_HEAD WS_UPGRADE WS_VERSION WS_PROTOCOL "Sec-WebSocket-Key: short\r\n\r\n", &why),
+                     400);
     assert_int_equal(upgrade_of(WS_HEAD WS_UPGRADE WS_VERSION WS_PROTOCOL WS_KEY WS_KEY "\r\n", &why), 400);
     assert_int_equal(upgrade_of(WS_HEAD WS_UPGRADE WS_KEY WS_VERSION "\r\n", &why), 400);
     assert_non_null(strstr(why, "pipit.v1"));

@@ -1,4 +1,5 @@
-/* test_listening.c - addresses are understood, a port is shared by our shards alone, and a Unix socket's file is ours. */
+/* test_listening.c - addresses are understood, a port is shared by our shards alone, and a Unix socket's file is
+ * ours. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -69,7 +70,8 @@ static bool connects(const struct sockaddr *to, socklen_t len)
 
 static bool connects_v4(uint16_t port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     return connects((struct sockaddr *)&a, sizeof a);
 }
 

@@ -1,7 +1,7 @@
 /* test_lookup.c - a name is looked up beside the caller, whose loop stays free however long it takes.
  *
- * The program has a getaddrinfo() of its own, which takes the place of the system's: it answers addresses at once, and a
- * name only when the test lets it. */
+ * The program has a getaddrinfo() of its own, which takes the place of the system's: it answers addresses at once, and
+ * a name only when the test lets it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

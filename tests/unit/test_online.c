@@ -1,7 +1,7 @@
 /* test_online.c - a session is kept alive, tried again, and left alone when it is over.
  *
- * The server is a thread that plays one connection after the other from a script. Time is real, but only lower bounds are
- * held against it: each test waits for what must happen, however long that takes. */
+ * The server is a thread that plays one connection after the other from a script. Time is real, but only lower bounds
+ * are held against it: each test waits for what must happen, however long that takes. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -79,7 +79,8 @@ static unsigned hear(struct fixture *f, int fd, bool pong)
     if (!take(fd, head, 2)) return 0;
     size_t len = head[1] & 0x7f;
     if (len == 126 && take(fd, more, 2)) len = get_u16(more);
-    if (len > sizeof frame || !take(fd, key, 4) || !take(fd, frame, len) || (head[0] & 0x0f) != WSFRAME_BINARY) return 0;
+    if (len > sizeof frame || !take(fd, key, 4) || !take(fd, frame, len) || (head[0] & 0x0f) != WSFRAME_BINARY)
+        return 0;
     for (size_t i = 0; i < len; i++) frame[i] ^= key[i % 4];
     if (msg_decode(bytes_of(frame, len), &m, NULL) != 0) return 0;
     atomic_fetch_add(&f->heard[m.type], 1);

@@ -49,7 +49,8 @@ static void the_three_forms(void **state)
 {
     (void)state;
     const struct say_field fields[] = { SAY_TEXT("user", "alice"), SAY_U64("most", UINT64_MAX),
-                                        SAY_I64("least", INT64_MIN), SAY_CONN(0xa3f9cULL << 44 | 1ULL << 36 | 0x2f), { 0 } };
+                                        SAY_I64("least", INT64_MIN), SAY_CONN(0xa3f9cULL << 44 | 1ULL << 36 | 0x2f),
+                                        { 0 } };
     assert_string_equal(made(text_form, fields),
                         "2023-11-14T22:13:20.123Z info event user=alice most=18446744073709551615 "
                         "least=-9223372036854775808 conn=a3f9c.1.2f");

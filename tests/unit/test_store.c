@@ -272,7 +272,8 @@ static void a_tail_of_many_rows_is_flushed_in_parts(void **state)
 {
     struct rig *rig = *state;
     struct conv_id chat = conv_id_direct(&alice, &bob);
-    uint64_t last = FOLD_ROWS_SOON / 3 + 500;        /* each from another device: a cursor, a repeat, a device's number */
+    /* each from another device: a cursor, a repeat, a device's number */
+    uint64_t last = FOLD_ROWS_SOON / 3 + 500;
     store_opened(rig, 1);
     struct vault_key key = key_made(&rig->store, &chat);
     for (uint64_t seq = 1; seq <= last; seq++) {

@@ -1,5 +1,5 @@
-/* test_sync_random.c - a whole server, made of an array, and a link that loses requests, answers and the program itself: at
- * every step and in the end the device keeps its promises. PIPIT_SEED repeats a run. */
+/* test_sync_random.c - a whole server, made of an array, and a link that loses requests, answers and the program
+ * itself: at every step and in the end the device keeps its promises. PIPIT_SEED repeats a run. */
 #include "tests/harness/chance.h"
 #include "tests/unit/sync_world.h"
 

@@ -59,7 +59,8 @@ static void erase(struct disk *disk, const char *sql)
 static void a_partition_has_one_key_found_by_itself_and_by_number(void **state)
 {
     struct vault *vault = vault_of(*state, true);
-    struct vault_key made = key_made(vault, &chat), again = key_made(vault, &chat), second = key_made(vault, &other), got;
+    struct vault_key made = key_made(vault, &chat), again = key_made(vault, &chat);
+    struct vault_key second = key_made(vault, &other), got;
     assert_memory_equal(&made, &again, sizeof made);
     assert_true(second.number > made.number);
     assert_memory_not_equal(made.key, second.key, sizeof made.key);

@@ -340,7 +340,8 @@ static int count_of(sqlite3 *db)
 {
     sqlite3_stmt *stmt;
     if (sqlite3_prepare_v2(db, "SELECT count(*), sum(a + b) FROM t", -1, &stmt, NULL)) return -1;
-    int count = sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int64(stmt, 1) == 0 ? sqlite3_column_int(stmt, 0) : -1;
+    bool is_whole = sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int64(stmt, 1) == 0;
+    int count = is_whole ? sqlite3_column_int(stmt, 0) : -1;
     sqlite3_finalize(stmt);
     return count;
 }

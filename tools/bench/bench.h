@@ -49,8 +49,8 @@ void measure_messages(const struct messages_plan *plan);
 /* `count` sessions that do nothing for `seconds`; prints what each costs. */
 void measure_idle(const struct target *server, uint32_t count, uint32_t seconds);
 
-/* Connections that say nothing or hardly anything, and log-ins that fail, for `seconds`; prints how much memory they hold,
- * and that it goes back. */
+/* Connections that say nothing or hardly anything, and log-ins that fail, for `seconds`; prints how much memory they
+ * hold, and that it goes back. */
 struct hang_plan {
     struct target server;
     uint32_t silent, slow, guesses_per_s, seconds;

@@ -1,9 +1,9 @@
-/* hang.c - what many connections cost that want nothing good: some say nothing, some send a byte now and then (a request's
- * head, or a WebSocket's first message), and on new ones somebody guesses passwords.
+/* hang.c - what many connections cost that want nothing good: some say nothing, some send a byte now and then (a
+ * request's head, or a WebSocket's first message), and on new ones somebody guesses passwords.
  *
- * The server cuts each after its time; while the measurement lasts another one takes its place, so the number stays. Then none
- * comes any more, the last are cut, and the memory must have gone back. Resident memory is sampled all the time: it must
- * be flat, so the first figure (when all hang), the highest and the last are printed beside each other.
+ * The server cuts each after its time; while the measurement lasts another one takes its place, so the number stays.
+ * Then none comes any more, the last are cut, and the memory must have gone back. Resident memory is sampled all the
+ * time: it must be flat, so the first figure (when all hang), the highest and the last are printed beside each other.
  *
  * A guess costs the server Argon2id's memory (64 MiB by default) while it is checked, one at a time; so guessing begins
  * after half of the time, with a column of its own. */
@@ -82,7 +82,8 @@ static void hanger_open(struct hang *g, struct hanger *h, enum kind kind)
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     *h = (struct hanger){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), .kind = kind };
     if (h->fd < 0) die("socket: %s (ulimit -n must be above the number of connections)", strerror(errno));
-    if (connect(h->fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) die("connect: %s", strerror(errno));
+    if (connect(h->fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
+        die("connect: %s", strerror(errno));
     struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.ptr = h };
     if (epoll_ctl(g->epoll, EPOLL_CTL_ADD, h->fd, &event) != 0) die("epoll: %s", strerror(errno));
     g->connecting++;
@@ -214,7 +215,8 @@ static void print_table(const struct hang *g, const struct proc_use use[static 5
     for (int i = 0; i < 600; i++) {
         if (g->statuses[i]) printf(", %llu answered %d", (unsigned long long)g->statuses[i], i);
     }
-    if (g->guesses_skipped) printf(", %llu not begun since %d waited", (unsigned long long)g->guesses_skipped, GUESSES_WAITING_MAX);
+    if (g->guesses_skipped)
+        printf(", %llu not begun since %d waited", (unsigned long long)g->guesses_skipped, GUESSES_WAITING_MAX);
     printf("\n\n| resident memory, MiB: before | all hang | highest | last | highest while guessing | after they went | bytes per "
            "connection | CPU |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     printf("| %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %.0f | %.1f %% of a core, %.1f %% while guessing |\n",

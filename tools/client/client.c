@@ -13,7 +13,8 @@ int client_open(const struct options *o, struct client *client)
     memset(client, 0, sizeof *client);
     int err = pipit_open(o->home, &server, &client->pipit, why);
     if (err == ERR_NOT_FOUND) {
-        fprintf(stderr, "pipit: nobody is logged in at %s: use `pipit login USER`, or `pipit register USER`\n", o->home);
+        fprintf(stderr, "pipit: nobody is logged in at %s: use `pipit login USER`, or `pipit register USER`\n",
+                o->home);
     } else if (err) {
         fprintf(stderr, "pipit: %s: %s\n", err == ERR_CONFIG ? "--server" : o->home, why);
     }
@@ -43,7 +44,8 @@ int client_fail(int err, const char *why)
     fprintf(stderr, "pipit: %s\n", why && why[0] ? why : err_text(err));
     switch (err) {
     case ERR_REPLACED:
-        fprintf(stderr, "pipit: the same home is in use elsewhere; a second device needs a --home and a login of its own\n");
+        fprintf(stderr,
+                "pipit: the same home is in use elsewhere; a second device needs a --home and a login of its own\n");
         return EXIT_REFUSED;
     case ERR_AUTH:
     case ERR_REVOKED:

@@ -1,5 +1,5 @@
-/* cmd_account.c - register, login, logout, passwd, account delete, for people: names, passwords and folders are looked at
- * before anything is sent, and what cannot be undone is asked once more. */
+/* cmd_account.c - register, login, logout, passwd, account delete, for people: names, passwords and folders are looked
+ * at before anything is sent, and what cannot be undone is asked once more. */
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +63,8 @@ static int look_at_home(const struct options *o, const struct user_id *user, boo
     }
     *same = user_id_equal(pipit_user(p), user) && (!o->server || strcmp(pipit_server(p), o->server) == 0);
     if (!*same) {
-        fprintf(stderr, "pipit: %s belongs to %s at %s: give another --home\n", o->home, pipit_user(p)->v, pipit_server(p));
+        fprintf(stderr, "pipit: %s belongs to %s at %s: give another --home\n", o->home, pipit_user(p)->v,
+                pipit_server(p));
     }
     pipit_close(p);
     return *same ? 0 : EXIT_USAGE;
@@ -226,7 +227,8 @@ int cmd_account_delete(const struct options *o)
     struct client c;
     int code = client_open(o, &c);
     if (code) return code;
-    snprintf(question, sizeof question, "This deletes %s at %.100s for good, with all its devices, and empties this home.\n"
+    snprintf(question, sizeof question,
+             "This deletes %s at %.100s for good, with all its devices, and empties this home.\n"
              "Type the user name when it is meant: ", pipit_user(c.pipit)->v, pipit_server(c.pipit));
     if (!o->yes && !is_confirmed(question, pipit_user(c.pipit)->v)) code = EXIT_USAGE;
     if (!code && secret_read(o->password_file, false, password)) code = EXIT_USAGE;

@@ -69,7 +69,8 @@ static int add_member(void *arg, const struct pipit_member *m)
     if (m->delivered_ms) format_time(m->delivered_ms, time);
     fprintf(to->lines, "%s%s", m->delivered_ms ? "delivered " : "not delivered yet", m->delivered_ms ? time : "");
     if (m->read_ms) format_time(m->read_ms, time);
-    fprintf(to->lines, "%s%s\n", m->read_ms ? ", read " : m->delivered_ms ? ", not read yet" : "", m->read_ms ? time : "");
+    fprintf(to->lines, "%s%s\n", m->read_ms ? ", read " : m->delivered_ms ? ", not read yet" : "",
+            m->read_ms ? time : "");
     return 0;
 }
 

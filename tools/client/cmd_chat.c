@@ -4,8 +4,8 @@
  * sight. Where that cannot be, a short line tells the news: "✓✓ what was said". Ticks are what the store knows (the
  * cursors of the other), so they are the same after a restart.
  *
- * Before the first line the session is given a moment to open, so that the last messages of the conversation are the last
- * there are, not only those that this device has. */
+ * Before the first line the session is given a moment to open, so that the last messages of the conversation are the
+ * last there are, not only those that this device has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,7 +408,8 @@ static int draw_start(struct talk *t)
     uint64_t until = mono_ms() + OPEN_MS_MAX;
     bool ignored;
     int err = 0;
-    while (!err && is_waited_for(t, until) && !screen_signals(t->screen)) err = online_turn(t->online, -1, &ignored, until);
+    while (!err && is_waited_for(t, until) && !screen_signals(t->screen))
+        err = online_turn(t->online, -1, &ignored, until);
     if (!err && online_is_open(t->online)) err = fetch_last(t, until);
     if (!err) err = home_message_each_last(t->client.home, &t->conv, 0, LAST_SHOWN, show_old, t);
     /* A `listen --no-read` may have shown them before: now they are read. */

@@ -10,7 +10,8 @@
 
 /* ---- link ---- */
 
-enum { QUIET = 2 };                       /* light modules around the picture; readers ask for four, and manage with two */
+enum { QUIET = 2 };                       /* light modules around the picture; readers ask for four, and manage with
+                                           * two */
 
 static bool is_dark(const QRcode *code, int x, int y)
 {
@@ -71,7 +72,8 @@ int cmd_add(const struct options *o)
     if (err) {
         code = fail(&c, err, err == ERR_EXISTS && o->as ? o->as : o->words[0]);
     } else {
-        fprintf(stderr, "pipit: %s is %s now; `pipit chat \"%s\"` talks with them\n", added.user.v, added.name, added.name);
+        fprintf(stderr, "pipit: %s is %s now; `pipit chat \"%s\"` talks with them\n", added.user.v, added.name,
+                added.name);
     }
     client_close(&c);
     return code;

@@ -1,9 +1,10 @@
 /* cmd_export.c - everything the server has of a user, as JSON, one object a line.
  *
- *   {"export":"account", …} {"export":"device", …}* ({"export":"conversation", …} {"export":"message", …}*)* {"export":"end", …}
+ *   {"export":"account", …} {"export":"device", …}* ({"export":"conversation", …} {"export":"message", …}*)*
+ *   {"export":"end", …}
  *
- * One page of the account and one of a conversation are in memory at a time, however much there is. A file is written under
- * another name, synced, and renamed when it is whole; standard output shows by its last line that it is. */
+ * One page of the account and one of a conversation are in memory at a time, however much there is. A file is written
+ * under another name, synced, and renamed when it is whole; standard output shows by its last line that it is. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,8 +156,8 @@ static int to_file(struct exporting *e, const char *path)
         code = EXIT_USAGE;
     }
     if (code) unlink(part);
-    else fprintf(stderr, "pipit: %llu conversations and %llu messages are in %s\n", (unsigned long long)e->conversations,
-                 (unsigned long long)e->messages, path);
+    else fprintf(stderr, "pipit: %llu conversations and %llu messages are in %s\n",
+                 (unsigned long long)e->conversations, (unsigned long long)e->messages, path);
     return code;
 }
 

@@ -81,7 +81,8 @@ static int list_one(void *arg, const struct pipit_conversation *s)
     if (s->unread > 999) printf("999+ ");
     else if (s->unread) printf("%4u ", (unsigned)s->unread);
     else printf("%4s ", s->is_marked ? "*" : "");
-    print_text(stdout, bytes_of_str(user_id_equal(&s->peer, l->self) ? "me" : s->contact[0] ? s->contact : s->peer.v), false);
+    print_text(stdout, bytes_of_str(user_id_equal(&s->peer, l->self) ? "me" : s->contact[0] ? s->contact : s->peer.v),
+               false);
     if (s->contact[0] && strcmp(s->contact, s->peer.v) != 0) printf(" (%s)", s->peer.v);
     printf("  ");
     if (s->has_last) print_message_line(stdout, &s->last);

@@ -1,7 +1,8 @@
 /* cmd_listen.c - prints what comes, first of all what waited.
  *
  * What is printed is what is new in the home: stored, in order, and not shown before, whichever command of this home
- * received it. It is marked as seen after the lines have left: a crash in between prints them again, never not at all. */
+ * received it. It is marked as seen after the lines have left: a crash in between prints them again, never not at
+ * all. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

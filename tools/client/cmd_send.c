@@ -1,5 +1,5 @@
-/* cmd_send.c - one message, out of here for good: durable in the home first, then with the session, ours or that of another
- * pipit on this home. */
+/* cmd_send.c - one message, out of here for good: durable in the home first, then with the session, ours or that of
+ * another pipit on this home. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

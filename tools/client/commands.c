@@ -1,5 +1,6 @@
-/* commands.c - the table of commands: what each is called, takes, does and says of itself. main.c looks it up; the manual
- * page and the completions are held to what `pipit COMMAND --help` makes of it (tools/man.sh, tests/flow/test_help.c). */
+/* commands.c - the table of commands: what each is called, takes, does and says of itself. main.c looks it up; the
+ * manual page and the completions are held to what `pipit COMMAND --help` makes of it (tools/man.sh,
+ * tests/flow/test_help.c). */
 #include "tools/client/commands.h"
 
 const struct command commands[] = {

@@ -14,7 +14,8 @@ enum {
     EXIT_NO_LINK = 3,
     EXIT_IN_USE = 4,                  /* another program keeps the home: the same command may go well later */
 };
-/* Every option of a command: field, name, its value in help (NULL: none), what it does. A command names those it takes. */
+/* Every option of a command: field, name, its value in help (NULL: none), what it does. A command names those it
+ * takes. */
 #define PIPIT_OPTIONS(X)                                                                                               \
     X(invite, "invite", "CODE", "the code you were given by who runs the server")                                      \
     X(password_file, "password-file", "F", "the password is the first line of F; else PIPIT_PASSWORD, else asked for") \

@@ -1,4 +1,5 @@
-/* home.c - the folder of a device: opening it, its lock, its schema, its account. The rows are in home_rows.c and home_list.c.
+/* home.c - the folder of a device: opening it, its lock, its schema, its account. The rows are in home_rows.c and
+ * home_list.c.
  *
  * Files are private by construction: the umask is narrowed while SQLite makes its files (WAL and shared memory
  * included), the folder is 0700, so not even a moment is open. The schema is a list of numbered steps; what a newer
@@ -80,8 +81,9 @@ sqlite3_stmt *home_stmt(struct home *home, enum home_sql which)
     return *stmt;
 }
 
-/* SQLite knows a full disk only as ENOSPC; a quota, or a limit on the size of files, is as easily given room. It does not
- * keep the number when a commit fails, so it is taken from where the failed write left it: errno is 0 before each try. */
+/* SQLite knows a full disk only as ENOSPC; a quota, or a limit on the size of files, is as easily given room. It does
+ * not keep the number when a commit fails, so it is taken from where the failed write left it: errno is 0 before each
+ * try. */
 static void note_space(struct home *home, int rc)
 {
     home->no_space = (rc & 0xff) == SQLITE_IOERR && err_from_errno(errno) == ERR_NO_SPACE;

@@ -33,7 +33,8 @@ struct home;
  * ERR_IN_USE; `why` is then one clause for people. */
 int home_open(const char *dir, bool create, struct home **home_out, char why[static 256]);
 void home_close(struct home *home);                     /* gives the lock back; NULL allowed */
-/* The lock is held: all files of the home go, and the folder when nothing else is in it. Only home_close() may follow. */
+/* The lock is held: all files of the home go, and the folder when nothing else is in it. Only home_close() may
+ * follow. */
 int home_erase(struct home *home);
 const char *home_dir(const struct home *home);
 
@@ -125,8 +126,8 @@ enum {
     SEARCH_TEXT_BYTES_MAX = 256,
 };
 
-/* What a list tells of a conversation. Unread are the messages of others that count, above the read cursor and above the
- * user's own last message. */
+/* What a list tells of a conversation. Unread are the messages of others that count, above the read cursor and above
+ * the user's own last message. */
 struct conv_summary {
     struct conv_row conv;
     uint32_t unread;              /* 0..UNREAD_MAX */
@@ -145,7 +146,8 @@ int home_conv_mark(struct home *home, const struct conv_id *id, bool unread);
 int home_message_hide(struct home *home, const struct msg_id *id);
 int home_conv_hide(struct home *home, const struct conv_id *id);
 /* Pages by message id, hidden ones included (a reader sees by their sequences that nothing is missing), without what is
- * still due as an event: up to `limit` before `before` (NULL: the newest), newest first; or after `after`, oldest first. */
+ * still due as an event: up to `limit` before `before` (NULL: the newest), newest first; or after `after`, oldest
+ * first. */
 int home_message_each_older(struct home *home, const struct conv_id *conv, const struct msg_id *before, uint32_t limit,
                             message_fn *fn, void *arg);
 int home_message_each_newer(struct home *home, const struct conv_id *conv, const struct msg_id *after, uint32_t limit,
@@ -155,7 +157,8 @@ int home_message_each_newer(struct home *home, const struct conv_id *conv, const
  * *more_out says whether there is one. `conv` NULL: in all conversations. When `fn` stops it, *before is not moved. */
 int home_search(struct home *home, const char *text, const struct conv_id *conv, struct msg_id *before,
                 message_fn *fn, void *arg, bool *more_out);
-/* Where such a search finds `text` in a message's text: the first place, as bytes of `in`. False: nowhere, or no memory. */
+/* Where such a search finds `text` in a message's text: the first place, as bytes of `in`. False: nowhere, or no
+ * memory. */
 bool home_search_hit(const char *text, struct bytes in, size_t *at_out, size_t *len_out);
 /* What was typed to a user and not sent. An empty one is removed; get gives an empty one when there is none. */
 int home_draft_put(struct home *home, const struct user_id *to, struct bytes text);
@@ -170,7 +173,8 @@ struct contact_row {
     struct user_id user;
     uint64_t added_ms;
 };
-/* A user has one name and a name is of one user: ERR_EXISTS when another user has it. A user's former name is gone then. */
+/* A user has one name and a name is of one user: ERR_EXISTS when another user has it. A user's former name is gone
+ * then. */
 int home_contact_put(struct home *home, const struct contact_row *row);
 int home_contact_get(struct home *home, const char *name, struct contact_row *out);                /* ERR_NOT_FOUND */
 int home_contact_of(struct home *home, const struct user_id *user, struct contact_row *out);       /* ERR_NOT_FOUND */

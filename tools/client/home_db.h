@@ -125,7 +125,8 @@ struct home {
 
 /* NULL when it cannot be prepared; run_stmt(NULL) then tells why. */
 sqlite3_stmt *home_stmt(struct home *home, enum home_sql which);
-/* One step: 0 (a row, or done), or ERR_*. home_row() says which; both leave the statement to be reset by home_done(). */
+/* One step: 0 (a row, or done), or ERR_*. home_row() says which; both leave the statement to be reset by
+ * home_done(). */
 int home_row(struct home *home, sqlite3_stmt *stmt);      /* 0 a row, ERR_NOT_FOUND none, ERR_* */
 int home_run(struct home *home, sqlite3_stmt *stmt);      /* to its end, then reset: 0 or ERR_* */
 void home_done(sqlite3_stmt *stmt);                       /* reset, unlock */

@@ -1,7 +1,8 @@
 /* lookup.c - getaddrinfo() on a thread of its own (see lookup.h).
  *
  * The struct is shared by the asker and the thread and freed by the one that leaves last. The thread writes `rc` and
- * `addresses`, then raises `done`, then writes a byte into the pipe; the asker reads them only after it has seen `done`. */
+ * `addresses`, then raises `done`, then writes a byte into the pipe; the asker reads them only after it has seen
+ * `done`. */
 #include "tools/client/lookup.h"
 
 #include <errno.h>

@@ -69,8 +69,8 @@ static void print_help(FILE *to)
 {
     fprintf(to, "usage: pipit [--server URL] [--home DIR] [--ca FILE] COMMAND\n\n");
     for (const struct command *c = commands; c->first; c++) {
-        fprintf(to, "  %s%s%s%s%s\n", c->first, c->second ? " " : "", c->second ? c->second : "", c->usage[0] ? " " : "",
-                c->usage);
+        fprintf(to, "  %s%s%s%s%s\n", c->first, c->second ? " " : "", c->second ? c->second : "",
+                c->usage[0] ? " " : "", c->usage);
     }
     fprintf(to, "\n"
                 "  --server URL   ws://HOST:PORT or wss://HOST; remembered by login (default ws://127.0.0.1:8700)\n"
@@ -129,7 +129,8 @@ static int no_such_command(const char *first, const char *given)
     collect_names(first, names);
     if (!first) first = "";
     const char *meant = nearest(given, names);
-    if (meant) return usage("no such command: %s%s%s; did you mean `pipit %s%s%s`?", first, sep, given, first, sep, meant);
+    if (meant)
+        return usage("no such command: %s%s%s; did you mean `pipit %s%s%s`?", first, sep, given, first, sep, meant);
     return usage("no such command: %s%s%s; `pipit %s%s--help` tells which there are", first, sep, given, first, sep);
 }
 

@@ -1,4 +1,5 @@
-/* output.c - what people and programs see (see output.h). The one file of the client, with cmd_ask.c, that makes JSON. */
+/* output.c - what people and programs see (see output.h). The one file of the client, with cmd_ask.c, that makes
+ * JSON. */
 #include "tools/client/output.h"
 
 #include <jansson.h>

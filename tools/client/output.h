@@ -7,8 +7,8 @@
 
 #include "tools/client/pipit_impl.h"
 
-/* Text of others never reaches a terminal raw: control characters (C0, DEL, C1), and what turns text around or hides it,
- * are printed as U+FFFD; a line end becomes a blank, or with `lines` a line end and four blanks. */
+/* Text of others never reaches a terminal raw: control characters (C0, DEL, C1), and what turns text around or hides
+ * it, are printed as U+FFFD; a line end becomes a blank, or with `lines` a line end and four blanks. */
 void print_text(FILE *to, struct bytes text, bool lines);
 /* The text of a message, or a clause in brackets for what this client cannot show. Good as long as `m`. */
 struct bytes message_text(const struct msg_message *m);
@@ -22,8 +22,8 @@ void json_message(FILE *to, const struct pipit_message *m);
 void json_receipt(FILE *to, const struct pipit_receipt *r);
 void json_device(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
-/* What happened, in one clause without a line end: the server cannot do it now (a message for `who`, or a question: "" then),
- * and the user's devices have changed. */
+/* What happened, in one clause without a line end: the server cannot do it now (a message for `who`, or a question: ""
+ * then), and the user's devices have changed. */
 void print_later(FILE *to, const struct user_id *who, int err, const char *text);
 void print_device_change(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 /* "2026-11-24 10:00:00 alice: text" */

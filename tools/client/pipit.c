@@ -1,9 +1,9 @@
-/* pipit.c - a home and its session behind the face of the library (see pipit.h); questions are in pipit_ask.c, accounts in
- * pipit_account.c.
+/* pipit.c - a home and its session behind the face of the library (see pipit.h); questions are in pipit_ask.c, accounts
+ * in pipit_account.c.
  *
- * Three places can do what this program wants done: its own session when it keeps one, another program's of the same home,
- * or a session taken for one request. pipit_until() is the one function that chooses. Nothing is handed over in memory:
- * what is wanted is a row of the home, and whether it has been done is looked up there. */
+ * Three places can do what this program wants done: its own session when it keeps one, another program's of the same
+ * home, or a session taken for one request. pipit_until() is the one function that chooses. Nothing is handed over in
+ * memory: what is wanted is a row of the home, and whether it has been done is looked up there. */
 #include <assert.h>
 #include <poll.h>
 #include <stdio.h>
@@ -34,7 +34,8 @@ static int use_server(struct pipit *p, const struct pipit_server *server, char w
     const char *url = server && server->url ? server->url : p->account.server;
     const char *ca_file = server && server->ca_file ? server->ca_file : "";
     if (strlen(url) >= sizeof p->server || strlen(ca_file) >= sizeof p->ca_file) {
-        snprintf(why, PIPIT_WHY_MAX, "the %s is too long", strlen(url) >= sizeof p->server ? "URL" : "name of the CA file");
+        snprintf(why, PIPIT_WHY_MAX, "the %s is too long",
+                 strlen(url) >= sizeof p->server ? "URL" : "name of the CA file");
         return ERR_CONFIG;
     }
     strcpy(p->server, url);
@@ -93,7 +94,8 @@ void pipit_tell(struct pipit *p, const struct pipit_events *events, void *arg)
     p->arg = arg;
 }
 
-_Static_assert((int)PIPIT_DEVICE_ADDED == (int)DEVICE_ADDED && (int)PIPIT_DEVICE_REVOKED == (int)DEVICE_REVOKED, "one list");
+_Static_assert((int)PIPIT_DEVICE_ADDED == (int)DEVICE_ADDED && (int)PIPIT_DEVICE_REVOKED == (int)DEVICE_REVOKED,
+               "one list");
 
 #define TELL(p, name, ...) \
     do { if ((p)->events && (p)->events->name) (p)->events->name((p)->arg, __VA_ARGS__); } while (0)
@@ -220,7 +222,8 @@ static int look_with_session(struct pipit *p, look_fn *look, void *arg, uint64_t
         err = turn(p, -1, &ready, until);
         if (!err) err = look(p, arg);
     }
-    /* What came meanwhile is stored, and the server is to know it. If that fails what was asked is done all the same. */
+    /* What came meanwhile is stored, and the server is to know it. If that fails what was asked is done all the
+     * same. */
     if (err != ERR_AGAIN) online_drain(p->online);
     session_close(p);
     return err;
@@ -337,7 +340,8 @@ struct bytes content_of(const struct msg_message *m)
     return text.at ? text : bytes_of("", 0);
 }
 
-struct pipit_message pipit_message_of(const struct user_id *self, const struct msg_message *m, const struct user_id *peer)
+struct pipit_message pipit_message_of(const struct user_id *self, const struct msg_message *m,
+                                      const struct user_id *peer)
 {
     return (struct pipit_message){
         .id = m->id, .conv = m->conv, .peer = *peer, .from = m->from, .device = m->device, .seq = m->seq,

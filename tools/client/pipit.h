@@ -1,7 +1,7 @@
 /* pipit.h - a Pipit device as a library: what `pipit` itself is made of, and what a bot needs.
  *
- * struct pipit is a home: a folder in which one device of one user keeps its account, its messages and what it still has
- * to send. Everything that matters is on disk before a call returns, so a program may be killed at any moment:
+ * struct pipit is a home: a folder in which one device of one user keeps its account, its messages and what it still
+ * has to send. Everything that matters is on disk before a call returns, so a program may be killed at any moment:
  * - pipit_send() has stored the message when it returns 0. It then leaves by itself, is repeated until the server has
  *   answered, by this program or the next one of this home, and makes exactly one message.
  * - pipit_new() gives a message again, also after a restart, until pipit_seen() or pipit_answer() was called for it.
@@ -23,11 +23,11 @@
  *     }
  *     pipit_close(p);
  *
- * Functions return 0 or a negative ERR_* of proto/err.h; pipit_why() then says it in a clause. Every one may also return
- * what a home can fail with: ERR_NO_SPACE, ERR_IO, ERR_CORRUPT, ERR_NOMEM, ERR_IN_USE (another process held it for long).
- * Those that ask the server (they say "asks") return its own error when it refuses, and ERR_IDLE when no answer came
- * within `timeout_ms`. Texts of others are UTF-8 and nothing more is promised of them: they may hold escape sequences.
- * Call sodium_init() first. Thread: a struct pipit belongs to one; processes of one home: any number. */
+ * Functions return 0 or a negative ERR_* of proto/err.h; pipit_why() then says it in a clause. Every one may also
+ * return what a home can fail with: ERR_NO_SPACE, ERR_IO, ERR_CORRUPT, ERR_NOMEM, ERR_IN_USE (another process held it
+ * for long). Those that ask the server (they say "asks") return its own error when it refuses, and ERR_IDLE when no
+ * answer came within `timeout_ms`. Texts of others are UTF-8 and nothing more is promised of them: they may hold escape
+ * sequences. Call sodium_init() first. Thread: a struct pipit belongs to one; processes of one home: any number. */
 #ifndef PIPIT_H
 #define PIPIT_H
 
@@ -50,11 +50,12 @@ struct pipit_server {
 
 /* ---- an account, before there is a home; both ask, by HTTP ---- */
 
-/* 0, the server's refusal (ERR_INVITE, ERR_EXISTS, …), ERR_CONFIG (the URL), ERR_AUTH (the certificate), ERR_PEER, ERR_IDLE
- * (no answer). `invite` may be NULL: where registration is open none is needed. */
+/* 0, the server's refusal (ERR_INVITE, ERR_EXISTS, …), ERR_CONFIG (the URL), ERR_AUTH (the certificate), ERR_PEER,
+ * ERR_IDLE (no answer). `invite` may be NULL: where registration is open none is needed. */
 int pipit_register(const struct pipit_server *server, const struct user_id *user, const char *password,
                    const char *invite, char why[static PIPIT_WHY_MAX]);
-/* Makes a new device of `user` and its home in `dir`, which must not be one yet (ERR_EXISTS). device_name is for people. */
+/* Makes a new device of `user` and its home in `dir`, which must not be one yet (ERR_EXISTS). device_name is for
+ * people. */
 int pipit_login(const char *dir, const struct pipit_server *server, const struct user_id *user, const char *password,
                 const char *device_name, char why[static PIPIT_WHY_MAX]);
 
@@ -90,7 +91,8 @@ struct pipit_events {
     void (*on_synced)(void *arg);                                    /* all that waited has come */
     void (*on_receipt)(void *arg, const struct pipit_receipt *receipt);
     void (*on_sent)(void *arg, uint64_t number, const struct msg_id *id);
-    void (*on_refused)(void *arg, uint64_t number, const struct user_id *to, int err, const char *text);    /* for good */
+    /* for good */
+    void (*on_refused)(void *arg, uint64_t number, const struct user_id *to, int err, const char *text);
     /* The server cannot do it now, for the reason given; it is tried again by itself. `to` is "" for a question. */
     void (*on_later)(void *arg, const struct user_id *to, int err, const char *text);
     /* Another session has changed the user's devices. `name` is what its owner calls the device. */
@@ -103,9 +105,9 @@ void pipit_tell(struct pipit *p, const struct pipit_events *events, void *arg); 
 
 /* ERR_IN_USE: another program has it and keeps it; pipit_why() names it. `name` names this one to others. */
 int pipit_start(struct pipit *p, const char *name);
-/* Wait for the server, other programs of this home, one descriptor of the caller's (`fd`, or -1; *ready_out, or NULL, says
- * whether it can be read), or `timeout_ms`, and do what is to be done. After an error the session is over: ERR_REPLACED,
- * ERR_REVOKED, ERR_AUTH, ERR_VERSION mean for good. A server that is away is no error. */
+/* Wait for the server, other programs of this home, one descriptor of the caller's (`fd`, or -1; *ready_out, or NULL,
+ * says whether it can be read), or `timeout_ms`, and do what is to be done. After an error the session is over:
+ * ERR_REPLACED, ERR_REVOKED, ERR_AUTH, ERR_VERSION mean for good. A server that is away is no error. */
 int pipit_turn(struct pipit *p, int fd, bool *ready_out, uint64_t timeout_ms);
 /* Wait, for some seconds at most, until the server has all that was seen and sent. */
 int pipit_drain(struct pipit *p);
@@ -127,11 +129,12 @@ struct pipit_message {
     struct bytes text;            /* .at NULL: none that this version can show. Good as long as the message */
 };
 
-/* Store a text of 1 to TEXT_BYTES_MAX bytes; *number_out (may be NULL) names it until it has an id. ERR_TOO_BIG, ERR_RANGE
- * (empty), ERR_MALFORMED (not UTF-8). Does not ask: pipit_turn(), pipit_sent() or another program lets it leave. */
+/* Store a text of 1 to TEXT_BYTES_MAX bytes; *number_out (may be NULL) names it until it has an id. ERR_TOO_BIG,
+ * ERR_RANGE (empty), ERR_MALFORMED (not UTF-8). Does not ask: pipit_turn(), pipit_sent() or another program lets it
+ * leave. */
 int pipit_send(struct pipit *p, const struct user_id *to, struct bytes text, uint64_t *number_out);
-/* Asks, and waits until it has an id. An error with a server's name means refused, for good; after ERR_IDLE it may still
- * leave at any time. */
+/* Asks, and waits until it has an id. An error with a server's name means refused, for good; after ERR_IDLE it may
+ * still leave at any time. */
 int pipit_sent(struct pipit *p, uint64_t number, uint64_t timeout_ms, struct msg_id *id_out);
 
 /* What came and was not seen, oldest first, at most PIPIT_NEW_MAX; messages of the user's other devices are among them.
@@ -139,12 +142,12 @@ int pipit_sent(struct pipit *p, uint64_t number, uint64_t timeout_ms, struct msg
 int pipit_new(struct pipit *p, const struct pipit_message **messages_out, size_t *count_out);
 /* They are not new any more; with `read` their senders are told. One transaction. Wants a session (pipit_start). */
 int pipit_seen(struct pipit *p, const struct pipit_message *messages, size_t count, bool read);
-/* Seen and read, and `text` goes to its conversation, in one transaction: however often a program is killed, each message
- * is answered once. Errors as pipit_send(). */
+/* Seen and read, and `text` goes to its conversation, in one transaction: however often a program is killed, each
+ * message is answered once. Errors as pipit_send(). */
 int pipit_answer(struct pipit *p, const struct pipit_message *message, struct bytes text, uint64_t *number_out);
 
-/* Asks for the last `limit` messages with `peer` below the sequence `before` (0: the newest), and hands them over oldest
- * first, held in memory meanwhile. `each`: not 0 ends it, and is returned. */
+/* Asks for the last `limit` messages with `peer` below the sequence `before` (0: the newest), and hands them over
+ * oldest first, held in memory meanwhile. `each`: not 0 ends it, and is returned. */
 typedef int pipit_message_fn(void *arg, const struct pipit_message *message);
 int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit, uint64_t timeout_ms,
                   pipit_message_fn *each, void *arg);
@@ -178,9 +181,11 @@ int pipit_devices(struct pipit *p, uint64_t timeout_ms, pipit_device_fn *each, v
 int pipit_device_name(struct pipit *p, struct device_id device, const char *name, uint64_t timeout_ms,
                       pipit_device_fn *each, void *arg);
 /* Its session is over before this returns. Not for this device: pipit_logout(). */
-int pipit_device_revoke(struct pipit *p, struct device_id device, uint64_t timeout_ms, pipit_device_fn *each, void *arg);
+int pipit_device_revoke(struct pipit *p, struct device_id device, uint64_t timeout_ms, pipit_device_fn *each,
+                        void *arg);
 
-/* ---- the user's account; each asks, by HTTP. ERR_AUTH, ERR_REVOKED: the server does not take this device any more ---- */
+/* ---- the user's account; each asks, by HTTP ---- */
+/* ERR_AUTH, ERR_REVOKED of each: the server does not take this device any more. */
 
 /* ERR_DENIED: `password` is not this account's. *logged_out: how many other devices were. */
 int pipit_password(struct pipit *p, const char *password, const char *new_password, bool log_out_others,
@@ -189,11 +194,11 @@ int pipit_password(struct pipit *p, const char *password, const char *new_passwo
 int pipit_delete_account(struct pipit *p, const char *password);
 /* The server forgets this device. Then pipit_forget(). */
 int pipit_logout(struct pipit *p);
-/* Does not ask: empties the home, so that nothing of the account is left in it; only pipit_close() may follow. ERR_IN_USE:
- * another program does not let go of it. */
+/* Does not ask: empties the home, so that nothing of the account is left in it; only pipit_close() may follow.
+ * ERR_IN_USE: another program does not let go of it. */
 int pipit_forget(struct pipit *p);
-/* One page of what the server has of the account, JSON as docs/protocol.md tells it; `after` NULL: the first. Give it to
- * free(). */
+/* One page of what the server has of the account, JSON as docs/protocol.md tells it; `after` NULL: the first. Give it
+ * to free(). */
 int pipit_export_account(struct pipit *p, const char *after, char **json_out);
 
 /* ---- what this device has; nothing of this asks ---- */
@@ -228,8 +233,8 @@ struct pipit_contact {
 /* A link names a server and a user and holds no secret; docs/protocol.md has its forms. */
 enum { PIPIT_LINK_MAX = 320 };
 void pipit_link(const struct pipit *p, char link[static PIPIT_LINK_MAX]);             /* of this user */
-/* Gives the user of a link, or a user's name, a name here; `name` NULL: the user's own. ERR_MALFORMED (no link, no name),
- * ERR_UNSUPPORTED (another server), ERR_EXISTS (the name is another's). */
+/* Gives the user of a link, or a user's name, a name here; `name` NULL: the user's own. ERR_MALFORMED (no link, no
+ * name), ERR_UNSUPPORTED (another server), ERR_EXISTS (the name is another's). */
 int pipit_contact_add(struct pipit *p, const char *link, const char *name, struct pipit_contact *out);
 int pipit_contact_rename(struct pipit *p, const char *name, const char *new_name);    /* ERR_NOT_FOUND too */
 int pipit_contact_remove(struct pipit *p, const char *name);                          /* ERR_NOT_FOUND */

@@ -61,7 +61,8 @@ static int is_hidden(void *arg, const struct message_row *row)
 }
 
 /* What was deleted here for its owner is not shown again, though the server has it. */
-static int give_page(struct pipit *p, struct bytes records, const struct user_id *peer, pipit_message_fn *each, void *arg)
+static int give_page(struct pipit *p, struct bytes records, const struct user_id *peer, pipit_message_fn *each,
+                     void *arg)
 {
     struct msg_message record;
     int err = 0;

@@ -126,7 +126,8 @@ static int check_name(struct pipit *p, const char *name)
     if (len == 0 || len > NAME_BYTES_MAX || !bytes_is_line(bytes_of_str(name)))
         return pipit_fail(p, ERR_MALFORMED, "a contact's name is one line of 1 to 64 bytes");
     if (name[0] == '-' || name[0] == '@' || name[0] == ' ' || name[len - 1] == ' ' || strcmp(name, "me") == 0)
-        return pipit_fail(p, ERR_MALFORMED, "a contact's name begins with no - or @ or blank, ends with none, and is not \"me\"");
+        return pipit_fail(p, ERR_MALFORMED,
+                          "a contact's name begins with no - or @ or blank, ends with none, and is not \"me\"");
     return 0;
 }
 _Static_assert(NAME_BYTES_MAX == 64, "check_name() says so");
@@ -140,7 +141,8 @@ static int check_free(struct pipit *p, const char *name, const struct user_id *u
     struct conv_id conv = conv_id_direct(&p->account.user, &other);
     int err = home_conv_get(p->home, &conv, &row);
     if (err == ERR_NOT_FOUND) return 0;
-    return err ? result(p, err) : pipit_fail(p, ERR_EXISTS, "there is a conversation with a user of this name: choose another");
+    if (err) return result(p, err);
+    return pipit_fail(p, ERR_EXISTS, "there is a conversation with a user of this name: choose another");
 }
 
 static int contact_put(struct pipit *p, const char *name, const struct user_id *user)
@@ -166,7 +168,8 @@ static int user_of_link(struct pipit *p, const char *text, struct user_id *out)
     if (err) return pipit_fail(p, err, why);
     *out = link.user;
     if (url_is_same(&link.url, &p->url)) return 0;
-    snprintf(why, sizeof why, "it is a user of %.80s:%s, and this home is at %.80s: servers do not reach each other yet",
+    snprintf(why, sizeof why,
+             "it is a user of %.80s:%s, and this home is at %.80s: servers do not reach each other yet",
              link.url.host, link.url.port, p->server);
     return pipit_fail(p, ERR_UNSUPPORTED, why);
 }

@@ -31,15 +31,17 @@ struct pipit {
 int pipit_fail(struct pipit *p, int err, const char *why);
 /* The home's lock. ERR_IN_USE: who has it keeps it; one that has it for a request only is waited for. */
 int pipit_lock(struct pipit *p, const char *name);
-/* Turns, with our session or that of another process, until `look` returns something else than ERR_AGAIN, and returns that;
- * ERR_IDLE when time is up. */
+/* Turns, with our session or that of another process, until `look` returns something else than ERR_AGAIN, and returns
+ * that; ERR_IDLE when time is up. */
 typedef int look_fn(struct pipit *p, void *arg);
 int pipit_until(struct pipit *p, look_fn *look, void *arg, uint64_t timeout_ms);
-/* The answer to `request`; refusals of the server have become errors. The frame is in `answer`, *m_out points into it. */
+/* The answer to `request`; refusals of the server have become errors. The frame is in `answer`, *m_out points into
+ * it. */
 int pipit_ask(struct pipit *p, const struct msg *request, enum msg_type wanted, uint64_t timeout_ms, struct buf *answer,
               struct msg *m_out);
 /* The text of a record; BYTES_NONE: none that this version can show. */
 struct bytes content_of(const struct msg_message *m);
-struct pipit_message pipit_message_of(const struct user_id *self, const struct msg_message *m, const struct user_id *peer);
+struct pipit_message pipit_message_of(const struct user_id *self, const struct msg_message *m,
+                                      const struct user_id *peer);
 
 #endif

@@ -1,8 +1,9 @@
 /* screen.c - libedit at the bottom, lines above it (see screen.h). The one file of the client that knows libedit.
  *
- * libedit's readline face keeps a pointer to the typed line that goes stale when the line outgrows its buffer, so its own
- * interface is used, unbuffered: el_gets() then takes one key and returns. To print above, the cursor goes up to where the
- * prompt begins, all below is cleared, the line is printed, and libedit is told that nothing of its own stands any more.
+ * libedit's readline face keeps a pointer to the typed line that goes stale when the line outgrows its buffer, so its
+ * own interface is used, unbuffered: el_gets() then takes one key and returns. To print above, the cursor goes up to
+ * where the prompt begins, all below is cleared, the line is printed, and libedit is told that nothing of its own
+ * stands any more.
  *
  * `tail` is what stands right above the prompt, newest last. It is only as good as our idea of the terminal: when the
  * size changes, or a character comes whose width terminals do not agree on, it is forgotten, and nothing above can be
@@ -239,8 +240,8 @@ static void end_input(struct screen *s)
     s->on_line(s->arg, NULL);
 }
 
-/* What libedit reads by. It would wait for the rest of a key for ever, and a lone Escape looks like the beginning of one:
- * so the rest must come soon. 1: a character; 0: none came. */
+/* What libedit reads by. It would wait for the rest of a key for ever, and a lone Escape looks like the beginning of
+ * one: so the rest must come soon. 1: a character; 0: none came. */
 static int get_char(EditLine *el, wchar_t *c)
 {
     struct screen *s = NULL;
@@ -337,7 +338,8 @@ bool screen_signals(struct screen *s)
 
 static void catch_signals(bool terminal)
 {
-    /* SA_RESTART: a line that is being written when Ctrl-C comes is written on, instead of failing. poll() wakes all the same. */
+    /* SA_RESTART: a line that is being written when Ctrl-C comes is written on, instead of failing. poll() wakes all
+     * the same. */
     const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     const int ends[] = { SIGINT, SIGTERM, SIGHUP };
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) sigaction(ends[i], &action, NULL);

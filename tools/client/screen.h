@@ -13,7 +13,8 @@
 
 enum {
     SCREEN_TAIL_MAX = 64,         /* lines that are remembered: more than most terminals show */
-    SCREEN_LINE_MAX = 2 * TEXT_BYTES_MAX,    /* typed or read at once; longer ones are cut there, and refused as too long */
+    /* typed or read at once; longer ones are cut there, and refused as too long */
+    SCREEN_LINE_MAX = 2 * TEXT_BYTES_MAX,
 };
 
 struct screen;
@@ -29,7 +30,8 @@ bool screen_has_colour(const struct screen *s);    /* a terminal, and no NO_COLO
 void screen_start(struct screen *s);
 /* Standard input is ready. */
 void screen_read(struct screen *s);
-/* After signals: SIGWINCH and SIGTSTP have been taken note of. True when the process is to end (SIGINT, SIGTERM, SIGHUP). */
+/* After signals: SIGWINCH and SIGTSTP have been taken note of. True when the process is to end (SIGINT, SIGTERM,
+ * SIGHUP). */
 bool screen_signals(struct screen *s);
 
 /* Print `line`, which may have line breaks inside. `id` names it for screen_rewrite(); 0: it never changes. */
@@ -37,8 +39,9 @@ void screen_print(struct screen *s, uint64_t id, struct bytes line);
 /* Put `line` in its place. False when it is out of sight, or would take more or fewer rows. */
 bool screen_rewrite(struct screen *s, uint64_t id, struct bytes line);
 
-/* Rows that `line` takes when it begins in column `col` of `cols`; *col_out: where it ends. A character that does not fit
- * the rest of a row goes to the next one whole. *sure_out: no character of it is shown with another width elsewhere. */
+/* Rows that `line` takes when it begins in column `col` of `cols`; *col_out: where it ends. A character that does not
+ * fit the rest of a row goes to the next one whole. *sure_out: no character of it is shown with another width
+ * elsewhere. */
 unsigned screen_rows(struct bytes line, unsigned col, unsigned cols, unsigned *col_out, bool *sure_out);
 
 #endif

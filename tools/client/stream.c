@@ -134,8 +134,8 @@ static int lookup_advance(struct stream *s, uint64_t now_ms, char why[static WHY
     int err = lookup_take(s->lookup, &s->addresses, &reason);
     if (err == ERR_AGAIN && now_ms < s->due_ms) return err;
     if (err == ERR_AGAIN) {
-        snprintf(why, WHY_MAX, "%.100s: nobody knew this name within %d s (is this device on the network?)", s->url.host,
-                 LOOKUP_MS_MAX / 1000);
+        snprintf(why, WHY_MAX, "%.100s: nobody knew this name within %d s (is this device on the network?)",
+                 s->url.host, LOOKUP_MS_MAX / 1000);
         return ERR_PEER;
     }
     if (err) {

@@ -2,8 +2,8 @@
  *
  *   LOOKUP ──> CONNECTING ──> (HANDSHAKE) ──> OPEN    each may end in an error, after which only stream_close() is left
  *
- * Nothing waits: a name is looked up by a thread beside (lookup.h). The caller polls stream_fd() for stream_events() and
- * calls stream_advance(); the descriptor changes on the way to OPEN.
+ * Nothing waits: a name is looked up by a thread beside (lookup.h). The caller polls stream_fd() for stream_events()
+ * and calls stream_advance(); the descriptor changes on the way to OPEN.
  * A certificate is verified against the system's store, or the file given, and against the name in the URL.
  * Thread: one. */
 #ifndef PIPIT_CLIENT_STREAM_H

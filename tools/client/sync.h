@@ -26,8 +26,10 @@ enum {
 enum sync_kind {
     SYNC_WELCOME,                 /* the session is open; sync_welcome() tells more */
     SYNC_MESSAGE,                 /* new in the store: conv, seq, id, user (from), device; to be shown when fresh */
-    SYNC_CLOCK,                   /* this device's clock is off by more than CLOCK_OFF_MS: text. Once for each struct sync */
-    SYNC_DEVICE,                  /* the user's devices have changed: device, change (enum device_change), text (its name) */
+    SYNC_CLOCK,                   /* this device's clock is off by more than CLOCK_OFF_MS: text. Once for each struct
+                                   * sync */
+    SYNC_DEVICE,                  /* the user's devices have changed: device, change (enum device_change), text (its
+                                   * name) */
     SYNC_RECEIPT,                 /* another member's cursors moved: conv, user, delivered, read, time_ms */
     SYNC_ACCEPTED,                /* own send: conv, seq, id, client_seq, user (to) */
     SYNC_REFUSED,                 /* own send, for good: client_seq, err, text, user (to) */

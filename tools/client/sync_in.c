@@ -230,7 +230,8 @@ static int check_clock(struct sync *s, uint64_t server_ms)
     if (!e) return ERR_NOMEM;
     s->told_clock = true;
     uint64_t minutes = off_ms / 60000, hours = minutes / 60, days = hours / 24;
-    snprintf(e->text, sizeof e->text, "the clock of this device is %llu %s %s the server's; times shown are the server's",
+    snprintf(e->text, sizeof e->text,
+             "the clock of this device is %llu %s %s the server's; times shown are the server's",
              (unsigned long long)(days > 1 ? days : hours > 1 ? hours : minutes),
              days > 1 ? "days" : hours > 1 ? "hours" : "min", behind ? "behind" : "ahead of");
     return 0;

@@ -13,7 +13,7 @@
 #include "proto/proto.h"
 #include "tools/ctl/ctl.h"
 
-/* -- dialling --------------------------------------------------------------------------------------------------------- */
+/* -- dialling ------------------------------------------------------------------------------------------------------ */
 
 static bool is_there(const char *dir, const char *name)
 {
@@ -27,7 +27,8 @@ static bool is_there(const char *dir, const char *name)
 static int explain(const char *data, const char *path, int why)
 {
     if (why == EACCES || why == EPERM) {
-        fprintf(stderr, "pipitctl: %s: permission denied; only the user that runs the server may use it, and root\n", path);
+        fprintf(stderr, "pipitctl: %s: permission denied; only the user that runs the server may use it, and root\n",
+                path);
         return EXIT_DENIED;
     }
     if (!is_there(data, ".")) {
@@ -61,7 +62,7 @@ static int dial(const char *data, int *fd_out)
     return explain(data, to.sun_path, why);
 }
 
-/* -- a line each way ---------------------------------------------------------------------------------------------------- */
+/* -- a line each way ----------------------------------------------------------------------------------------------- */
 
 static bool say_line(int fd, json_t *request)
 {
@@ -125,7 +126,8 @@ json_t *ctl_call(const struct arguments *a, json_t *request, int *code_out)
         return NULL;
     }
     if (json_is_true(json_object_get(answer, "ok"))) return answer;
-    json_array_foreach(json_object_get(answer, "problems"), i, problem) fprintf(stderr, "%s\n", json_string_value(problem));
+    json_array_foreach(json_object_get(answer, "problems"), i, problem)
+        fprintf(stderr, "%s\n", json_string_value(problem));
     fprintf(stderr, "pipitctl: refused: %s (%s)\n", ctl_text(answer, "text"), ctl_text(answer, "error"));
     json_decref(answer);
     *code_out = EXIT_REFUSED;
@@ -158,7 +160,7 @@ int ctl_list(const struct arguments *a, const char *request, const char *rows, c
     return code;
 }
 
-/* -- printing ------------------------------------------------------------------------------------------------------------- */
+/* -- printing ------------------------------------------------------------------------------------------------------ */
 
 const char *ctl_text(json_t *object, const char *name)
 {

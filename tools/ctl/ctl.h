@@ -57,8 +57,8 @@ enum { WORDS_MAX = 10000 };                  /* names in one request, as the ser
 
 /* Says what is wrong and that --help helps. EXIT_USAGE. */
 int ctl_usage(const struct arguments *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Takes `request`, says it to the server and gives what came back: NULL when it is not "ok"; then the reason, and each of
- * its `problems`, has been said on standard error and *code_out is the exit code. */
+/* Takes `request`, says it to the server and gives what came back: NULL when it is not "ok"; then the reason, and each
+ * of its `problems`, has been said on standard error and *code_out is the exit code. */
 json_t *ctl_call(const struct arguments *a, json_t *request, int *code_out);
 /* The text or number of a member; "" and 0 when it is not there. */
 const char *ctl_text(json_t *object, const char *name);

@@ -51,7 +51,8 @@ static void print_invite(const struct arguments *a, json_t *row)
     if (!GIVEN(a, all) && strcmp(ctl_text(row, "state"), "good") != 0) return;
     printf("%4lld  %-7s  %lld of %lld left  made %s  until %s  %s\n", (long long)ctl_number(row, "number"),
            ctl_text(row, "state"), (long long)ctl_number(row, "uses_left"), (long long)ctl_number(row, "uses"),
-           ctl_time(ctl_number(row, "created"), made), ctl_time(ctl_number(row, "expires"), until), ctl_text(row, "note"));
+           ctl_time(ctl_number(row, "created"), made), ctl_time(ctl_number(row, "expires"), until),
+           ctl_text(row, "note"));
 }
 
 int ctl_invite_list(const struct arguments *a)

@@ -74,7 +74,7 @@ static const struct command commands[] = {
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
-/* -- help -------------------------------------------------------------------------------------------------------------- */
+/* -- help ---------------------------------------------------------------------------------------------------------- */
 
 static void print_usage(FILE *to, const struct command *c, const char *before)
 {
@@ -122,7 +122,7 @@ int ctl_usage(const struct arguments *a, const char *format, ...)
     return EXIT_USAGE;
 }
 
-/* -- finding the command -------------------------------------------------------------------------------------------------- */
+/* -- finding the command ------------------------------------------------------------------------------------------- */
 
 /* What could have been meant: first words, or second words after `first`. Each once, ends with NULL. */
 static void collect_names(const char *first, const char *names[static COMMAND_COUNT + 1])
@@ -149,8 +149,8 @@ static int no_such_command(const struct arguments *a, const char *first, const c
     const char *sep = first ? " " : "";
     if (!given) return ctl_usage(a, "%s%swhat? There are: %s", first ? first : "", sep, all);
     if (meant) {
-        return ctl_usage(a, "no such command: %s%s%s; did you mean %s%s%s? There are: %s", first ? first : "", sep, given,
-                         first ? first : "", sep, meant, all);
+        return ctl_usage(a, "no such command: %s%s%s; did you mean %s%s%s? There are: %s", first ? first : "", sep,
+                         given, first ? first : "", sep, meant, all);
     }
     return ctl_usage(a, "no such command: %s%s%s; there are: %s", first ? first : "", sep, given, all);
 }
@@ -172,7 +172,8 @@ static int find_command(struct arguments *a)
         if (a->count == 1 && c->run == ctl_invite_new) a->command = c;
     }
     if (!a->command) {
-        return no_such_command(a, is_first ? a->words[0] : NULL, is_first ? a->count > 1 ? a->words[1] : NULL : a->words[0]);
+        return no_such_command(a, is_first ? a->words[0] : NULL,
+                               is_first ? a->count > 1 ? a->words[1] : NULL : a->words[0]);
     }
     int own = a->command->second && a->count > 1 ? 2 : 1;
     a->words += own;
@@ -180,7 +181,7 @@ static int find_command(struct arguments *a)
     return 0;
 }
 
-/* -- arguments -------------------------------------------------------------------------------------------------------------- */
+/* -- arguments ----------------------------------------------------------------------------------------------------- */
 
 static const struct option options[] = {
 #define CTL_OPTION(field, name, value) { name, value ? required_argument : no_argument, NULL, OPTION_##field },

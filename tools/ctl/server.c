@@ -19,7 +19,8 @@ static void print_status(json_t *s)
     printf("connections    %" PRId64 " (%" PRId64 " sessions), %" PRId64 " accepted so far, %" PRId64 " refused\n",
            (int64_t)counter(s, "conns"), (int64_t)counter(s, "sessions"), (int64_t)counter(s, "conns_accepted"),
            (int64_t)counter(s, "conns_refused"));
-    printf("users          %" PRId64 ", %" PRId64 " devices\n", (int64_t)ctl_number(s, "users"), (int64_t)ctl_number(s, "devices"));
+    printf("users          %" PRId64 ", %" PRId64 " devices\n", (int64_t)ctl_number(s, "users"),
+           (int64_t)ctl_number(s, "devices"));
     printf("conversations  %" PRId64 ", %" PRId64 " in memory\n", (int64_t)ctl_number(s, "conversations"),
            (int64_t)counter(s, "convs_hot"));
     printf("messages       %" PRId64 " accepted, %" PRId64 " repeats, %" PRId64 " refused, %" PRId64 " told to repeat\n",
@@ -30,15 +31,18 @@ static void print_status(json_t *s)
            (int64_t)counter(s, "heartbeats_missed"), (int64_t)counter(s, "slow_closed"));
     printf("commits        %" PRId64 " batches", (int64_t)batches);
     if (batches) {
-        printf(", %.2f ms on average, %.2f ms at most, %.1f records each", (double)counter(s, "commit_us") / 1e3 / (double)batches,
+        printf(", %.2f ms on average, %.2f ms at most, %.1f records each",
+               (double)counter(s, "commit_us") / 1e3 / (double)batches,
                (double)counter(s, "commit_us_max") / 1e3, (double)counter(s, "batch_records") / (double)batches);
     }
     printf("\nmemory         %.1f MiB resident", (double)ctl_number(s, "resident_bytes") / 1048576.0);
-    if (counter(s, "conns")) printf(", %" PRId64 " bytes per connection", (int64_t)ctl_number(s, "resident_bytes_per_connection"));
+    if (counter(s, "conns"))
+        printf(", %" PRId64 " bytes per connection", (int64_t)ctl_number(s, "resident_bytes_per_connection"));
     printf("\n");
     json_array_foreach(json_object_get(s, "shards"), i, shard) {
         printf("log %-3" PRId64 "        ends at record %" PRId64 "%s\n", (int64_t)ctl_number(shard, "shard"),
-               (int64_t)ctl_number(shard, "log_end"), ctl_number(shard, "read_only") ? "; READ-ONLY until a restart" : "");
+               (int64_t)ctl_number(shard, "log_end"),
+               ctl_number(shard, "read_only") ? "; READ-ONLY until a restart" : "");
     }
 }
 

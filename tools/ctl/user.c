@@ -32,8 +32,9 @@ static void print_user(const struct arguments *a, json_t *row)
     char made[32], seen[32];
     (void)a;
     json_int_t devices = ctl_number(row, "devices");
-    printf("%-32s  since %s  seen %-19s  %2lld device%s%s\n", ctl_text(row, "user"), ctl_time(ctl_number(row, "created"), made),
-           ctl_time(ctl_number(row, "seen"), seen), (long long)devices, devices == 1 ? " " : "s",
+    printf("%-32s  since %s  seen %-19s  %2lld device%s%s\n", ctl_text(row, "user"),
+           ctl_time(ctl_number(row, "created"), made), ctl_time(ctl_number(row, "seen"), seen),
+           (long long)devices, devices == 1 ? " " : "s",
            json_is_true(json_object_get(row, "disabled")) ? "  disabled" : "");
 }
 
@@ -57,7 +58,7 @@ int ctl_user_token(const struct arguments *a)
     return code;
 }
 
-/* -- one after the other ------------------------------------------------------------------------------------------------ */
+/* -- one after the other ------------------------------------------------------------------------------------------- */
 
 /* `request` about each name, `done` is said of each; stops at the first that fails. */
 static int for_each_name(const struct arguments *a, const char *request, const char *done)
@@ -111,7 +112,7 @@ int ctl_user_remove(const struct arguments *a)
     return for_each_name(a, "user-remove", "is removed");
 }
 
-/* -- reset-password -------------------------------------------------------------------------------------------------------- */
+/* -- reset-password ------------------------------------------------------------------------------------------------ */
 
 enum { MADE_GROUPS = 4, MADE_GROUP = 5 };    /* 20 characters of 31: 99 bits */
 
@@ -139,8 +140,8 @@ int ctl_user_reset_password(const struct arguments *a)
     if (GIVEN(a, ask)) unsetenv("PIPIT_PASSWORD");
     if (made) make_password(password);
     else if (secret_read(GIVEN(a, password_file), true, password)) return EXIT_USAGE;
-    json_t *request = json_pack("{s:s, s:s, s:s, s:b}", "do", "user-password", "user", a->words[0], "password", password,
-                                "keep_devices", GIVEN(a, keep_devices) != NULL);
+    json_t *request = json_pack("{s:s, s:s, s:s, s:b}", "do", "user-password", "user", a->words[0], "password",
+                                password, "keep_devices", GIVEN(a, keep_devices) != NULL);
     json_t *answer = ctl_call(a, request, &code);
     if (answer && made) printf("%s\n", password);
     if (answer) {
@@ -153,7 +154,7 @@ int ctl_user_reset_password(const struct arguments *a)
     return code;
 }
 
-/* -- devices ------------------------------------------------------------------------------------------------------------- */
+/* -- devices ------------------------------------------------------------------------------------------------------- */
 
 int ctl_user_devices(const struct arguments *a)
 {
@@ -168,7 +169,8 @@ int ctl_user_devices(const struct arguments *a)
             continue;
         }
         printf("%s  since %s  seen %-19s  %s%s\n", ctl_text(row, "device"), ctl_time(ctl_number(row, "created"), made),
-               ctl_time(ctl_number(row, "seen"), seen), json_is_true(json_object_get(row, "revoked")) ? "revoked  " : "",
+               ctl_time(ctl_number(row, "seen"), seen),
+               json_is_true(json_object_get(row, "revoked")) ? "revoked  " : "",
                ctl_text(row, "name"));
     }
     json_decref(answer);

@@ -1,4 +1,5 @@
-/* echo.c - a bot that says back what is said to it. An example of libpipit; built with `pkg-config --cflags --libs pipit`.
+/* echo.c - a bot that says back what is said to it. An example of libpipit; built with `pkg-config --cflags --libs
+ * pipit`.
  *
  *     pipit --home echo.home login echo          once: makes the home
  *     echo echo.home                             until Ctrl-C
