@@ -389,13 +389,21 @@ static int open_locale(char *why)
     return locale_is_utf8() ? 0 : refuse(why, ERR_UNSUPPORTED, "the system has no UTF-8 locale", NULL);
 }
 
-/* ncurses catches signals that nobody else does when it starts: they are given back at once. */
+static void on_nothing(int number)
+{
+    (void)number;
+}
+
+/* ncurses catches signals that nobody else does when it starts: they are given back at once. A SIGTSTP that it found with
+ * its default it would also ignore during each refresh, and what is ignored is not kept for us either, blocked or not: a
+ * Ctrl-Z typed at that moment did nothing. One that is caught it leaves alone for good. */
 static SCREEN *new_screen(FILE *paper)
 {
+    const struct sigaction caught = { .sa_handler = on_nothing };
     static const int taken[] = { SIGINT, SIGTERM, SIGTSTP, SIGWINCH };
     enum { TAKEN = sizeof taken / sizeof taken[0] };
     struct sigaction before[TAKEN];
-    for (size_t i = 0; i < TAKEN; i++) sigaction(taken[i], NULL, &before[i]);
+    for (size_t i = 0; i < TAKEN; i++) sigaction(taken[i], &caught, &before[i]);
     SCREEN *screen = newterm(NULL, paper, stdin);
     for (size_t i = 0; i < TAKEN; i++) sigaction(taken[i], &before[i], NULL);
     return screen;
