@@ -64,6 +64,13 @@ static size_t head_len(struct bytes in)
     return end ? (size_t)(end - in.at) + 4 : 0;
 }
 
+/* Whether the head, or what there is of it, is more than one may be: the same however it was cut into reads. */
+static bool head_is_too_long(struct bytes in)
+{
+    size_t head = head_len(in);
+    return (head ? head : in.len) > HTTP_HEAD_MAX;
+}
+
 static int head_status(struct bytes head)
 {
     char line[16];
@@ -132,7 +139,8 @@ static bool unchunk(struct buf *body)
 static int answer_take(struct bytes in, bool ended, int *status_out, struct buf *answer)
 {
     size_t head = head_len(in);
-    if (head == 0) return ended || in.len > HTTP_HEAD_MAX ? ERR_MALFORMED : ERR_AGAIN;
+    if (head_is_too_long(in)) return ERR_MALFORMED;
+    if (head == 0) return ended ? ERR_MALFORMED : ERR_AGAIN;
     struct bytes top = bytes_of(in.at, head);
     struct bytes length = head_line(top, "content-length");
     char digits[20] = "";
@@ -372,12 +380,12 @@ static int advance_upgrade(struct link *l)
     }
     for (;;) {
         size_t head = head_len(buf_bytes(&l->in));
+        if (head_is_too_long(buf_bytes(&l->in))) return ERR_MALFORMED;
         if (head > 0) {
             int err = upgrade_check(l, head);
             l->in_at = head;
             return err ? err : ws_begin(l);
         }
-        if (l->in.len > HTTP_HEAD_MAX) return ERR_MALFORMED;
         uint8_t chunk[4096];
         ssize_t n = stream_read(l->stream, chunk, sizeof chunk);
         if (n < 0 && n != ERR_AGAIN && l->in.len > 0) say_no_http(buf_bytes(&l->in), l->why);
