@@ -245,6 +245,14 @@ static void a_refused_send_says_why_and_can_be_taken_back(void **state)
     vt_type(a, F2 "e");
     vt_wait_for(a, "> anybody?");
     vt_wait_gone(a, "anybody? !");
+    vt_type(a, VT_ENTER);
+    vt_wait_for(a, "anybody? !");
+    vt_type(a, "typing on");
+    vt_wait_for(a, "> typing on");
+    leave(a);
+    chat_begin(s, a, "alice", WORDS("nobody.here"));    /* nothing of it is lost with the program */
+    vt_wait_for(a, "> anybody?");
+    vt_wait_for(a, "typing on");
     leave(a);
 }
 

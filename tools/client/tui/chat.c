@@ -295,6 +295,38 @@ static int finish(struct chat *c, uint64_t *waiting_out)
     return err ? err : online_drain(c->online);
 }
 
+static const struct model_row *first_refused(const struct model *m)
+{
+    for (size_t i = 0; i < model_row_count(m); i++)
+        if (model_row(m, i)->ticks == TICKS_REFUSED) return model_row(m, i);
+    return NULL;
+}
+
+/* A refused send is in no store any more: those of the open conversation become part of its draft, above what is being
+ * typed, as many as there is room for. */
+static void keep_refused(struct chat *c)
+{
+    const struct model_row *row = model_opened(c->model) ? first_refused(c->model) : NULL;
+    struct bytes typed = editor_text(c->reply);
+    struct buf one, all;
+    int err = 0;
+    if (!row) return;
+    buf_init(&one, TEXT_BYTES_MAX);
+    buf_init(&all, 2 * TEXT_BYTES_MAX);
+    while (!err && row && all.len + row->text_len + 1 + typed.len <= TEXT_BYTES_MAX) {
+        struct row_id id = row->id;
+        err = model_refused_take(c->model, &id, &one);
+        if (!err) buf_put(&all, one.at, one.len);
+        if (!err) buf_put_u8(&all, '\n');
+        row = first_refused(c->model);
+    }
+    buf_put(&all, typed.at, typed.len);
+    if (!err) err = all.err;
+    if (chat_store(c, err)) editor_set_text(c->reply, buf_bytes(&all));    /* cannot be too long: what is safe is no shorter */
+    buf_fini(&all);
+    buf_fini(&one);
+}
+
 static int live(struct chat *c, const struct user_id *peer)
 {
     int err = 0;
@@ -305,6 +337,7 @@ static int live(struct chat *c, const struct user_id *peer)
     if (peer) chat_open(c, peer, NULL);
     else chat_mode(c, MODE_LIST);
     while (!err && !c->has_ended) err = turn(c);
+    keep_refused(c);
     chat_keep_draft(c);
     return err ? err : c->fatal;
 }
