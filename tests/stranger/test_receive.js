@@ -4,7 +4,7 @@ import { bodyText } from './client/frames.js';
 import { say } from './harness/stage.js';
 import { tell } from './harness/tell.js';
 
-const WINDOW_MESSAGES_MAX = 64;
+const WINDOW_MESSAGES_MAX = 64, WINDOW_BYTES_MAX = 262144;
 
 // The next `count` messages of a session, in the order in which they came.
 async function messages(session, count, onEach = () => {}) {
@@ -30,6 +30,23 @@ async function pair(stage) {
 // wrong might be later than that; one that is right never fails a story by it.
 async function quiet(...sessions) {
     for (let i = 0; i < 20; i++) await Promise.all(sessions.map(session => session.request('PING')));
+}
+
+// bob gets `count` messages of a conversation of which `fit` fill a window, and acknowledges as late as he may. A server
+// sends at least half of a window, and goes on when half of it is free; what it sends beyond that is its own affair.
+async function allButAcknowledged(ofAlice, ofBob, conv, count, fit) {
+    const came = await messages(ofBob, fit / 2);
+    for (let acknowledged = 0; ;) {
+        await quiet(ofAlice, ofBob);
+        came.push(...await messages(ofBob, ofBob.ears.rest('MESSAGE').length));
+        assert.ok(came.length - acknowledged <= fit, `${came.length - acknowledged} at once`);
+        if (came.length === count) break;
+        acknowledged = came.length - fit / 2 + 1;
+        ofBob.tell('DELIVERED', { to: conv, seq: acknowledged });
+        came.push(...await messages(ofBob, 1));
+    }
+    assert.deepEqual(seqs(came), Array.from({ length: count }, (_, i) => i + 1));
+    assert.equal(ofBob.ears.rest('SYNCED').length, 0);    // once in each session, which the story has heard
 }
 
 await tell({
@@ -60,11 +77,10 @@ await tell({
     },
 
     async messages_of_a_conversation_come_in_rising_sequence(stage) {
-        const { alice, bob, ofAlice, ofBob } = await pair(stage);
-        const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
+        const { bob, ofAlice, ofBob } = await pair(stage);
+        const numbers = Array.from({ length: WINDOW_MESSAGES_MAX / 2 }, (_, i) => i + 1);
         await Promise.all(numbers.map(number => say(ofAlice, bob.name, `${number}`, { settled: 1 })));
-        assert.deepEqual((await messages(ofBob, 50)).map(textOf), numbers.map(String));
-        assert.equal(alice.name, (await ofBob.request('INFO', { to: alice.name, seq: 50 })).from);
+        assert.deepEqual((await messages(ofBob, numbers.length)).map(textOf), numbers.map(String));
     },
 
     async the_session_that_sends_gets_no_message_and_the_users_other_devices_do(stage) {
@@ -155,40 +171,20 @@ await tell({
         assert.deepEqual(seqs(await messages(tablet, 2)), [2, 3]);
     },
 
-    async at_most_64_messages_come_before_one_is_acknowledged(stage) {
-        const there = await stage.elsewhere({ shards: 1 });
-        const { bob, ofAlice, ofBob } = await pair(there);
+    async at_most_64_messages_come_before_some_are_acknowledged(stage) {
+        const { bob, ofAlice, ofBob } = await pair(stage);
         const numbers = Array.from({ length: 100 }, (_, i) => i + 1);
         const sent = numbers.map(number => say(ofAlice, bob.name, `${number}`, { settled: 1 }));
         const [{ conv }] = await Promise.all(sent);
-        assert.deepEqual(seqs(await messages(ofBob, WINDOW_MESSAGES_MAX)), numbers.slice(0, WINDOW_MESSAGES_MAX));
-        await quiet(ofAlice, ofBob);
-        ofBob.tell('DELIVERED', { to: conv, seq: 31 });    // the server goes on when half the window is free
-        await quiet(ofAlice, ofBob);
-        assert.equal(ofBob.ears.rest('MESSAGE').length, 0);
-        ofBob.tell('DELIVERED', { to: conv, seq: 32 });
-        assert.deepEqual(seqs(await messages(ofBob, 32)), numbers.slice(64, 96));
-        await quiet(ofAlice, ofBob);
-        assert.equal(ofBob.ears.rest('MESSAGE').length, 0);
-        ofBob.tell('DELIVERED', { to: conv, seq: 96 });
-        assert.deepEqual(seqs(await messages(ofBob, 4)), numbers.slice(96));
-        assert.equal(ofBob.ears.rest('SYNCED').length, 0);    // once in each session, which the story has heard
+        await allButAcknowledged(ofAlice, ofBob, conv, 100, WINDOW_MESSAGES_MAX);
     },
 
     async at_most_256_KiB_come_before_some_are_acknowledged(stage) {
-        const there = await stage.elsewhere({ shards: 1 });
-        const { bob, ofAlice, ofBob } = await pair(there);
-        const body = Buffer.alloc(16384, 1), count = 30, fit = 262144 / 16384;
-        const sent = Array.from({ length: count }, () => say(ofAlice, bob.name, '', { settled: 1, body }));
+        const { bob, ofAlice, ofBob } = await pair(stage);
+        const body = Buffer.alloc(16384, 1);
+        const sent = Array.from({ length: 30 }, () => say(ofAlice, bob.name, '', { settled: 1, body }));
         const [{ conv }] = await Promise.all(sent);
-        await messages(ofBob, fit - 1);
-        await quiet(ofAlice, ofBob);
-        assert.ok(ofBob.ears.rest('MESSAGE').length <= 1);
-        ofBob.tell('DELIVERED', { to: conv, seq: fit - 1 });
-        for (let seq = fit; seq <= count; seq++) {
-            assert.equal((await ofBob.ears.next('MESSAGE')).seq, seq);
-            ofBob.tell('DELIVERED', { to: conv, seq });
-        }
+        await allButAcknowledged(ofAlice, ofBob, conv, 30, WINDOW_BYTES_MAX / body.length);
     },
 
     async a_long_absence_is_caught_up_in_windows(stage) {
@@ -287,8 +283,7 @@ await tell({
         const laptop = await bob.session();
         const { conv } = await say(ofAlice, bob.name, 'one');
         ofBob.tell('READ', { to: conv, seq: 1 });
-        const receipt = await laptop.ears.next('RECEIPT');
-        assert.deepEqual([receipt.user, receipt.read], [bob.name, 1]);
+        await laptop.ears.next('RECEIPT', ({ user, read }) => user === bob.name && read === 1);
     },
 
     async delivered_is_the_furthest_of_a_users_devices(stage) {
@@ -300,7 +295,7 @@ await tell({
         await ofAlice.ears.next('RECEIPT', ({ delivered }) => delivered === 2);
         ofBob.tell('DELIVERED', { to: conv, seq: 1 });
         ofBob.tell('READ', { to: conv, seq: 1 });
-        assert.deepEqual((({ delivered, read }) => [delivered, read])(await ofAlice.ears.next('RECEIPT')), [2, 1]);
+        assert.equal((await ofAlice.ears.next('RECEIPT', ({ read }) => read === 1)).delivered, 2);
     },
 
     async receipts_missed_while_away_come_with_the_catch_up(stage) {

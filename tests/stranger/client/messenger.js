@@ -5,8 +5,8 @@
 // a client for people writes there to disk, before it goes on. This one keeps it in memory and outlives servers only.
 //
 // connect() makes one session; stay() makes the next one whenever one ends, until stop(), or until the server says that
-// this device is not to come back. Emits 'connected', 'message' (new ones only), 'receipt', and 'refused' when DELIVERED
-// or READ is.
+// this device is not to come back. Emits 'connected', 'message' (new ones only), 'receipt', and 'refused' when a
+// DELIVERED or READ is.
 import { EventEmitter } from 'node:events';
 import { Session } from './session.js';
 import { LinkLost, PipitError } from './error.js';
