@@ -1,7 +1,7 @@
 /* test_cuts.c - a user's first minute with all its bytes in pieces: register, log in, upgrade, HELLO, SEND.
  *
- * The parsers have tests of their own for cuts. Here a whole server is fed a byte at a time and in random pieces, over the
- * hand-off to the user's shard, and must do what it does for whole reads. */
+ * The parsers have tests of their own for cuts. Here a whole server is fed a byte at a time and in random pieces, over
+ * the hand-off to the user's shard, and must do what it does for whole reads. */
 #include "tests/flow/flow.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/feed.h"
@@ -154,7 +154,7 @@ static void a_first_minute_may_come_in_any_pieces(void **state)
 {
     static const size_t pieces[] = { 1, SIZE_MAX, 2, 7, 60, 500 };
     struct world *w = *state;
-    char user[16], first[32], second[32];
+    char user[32], first[32], second[32];
     for (int round = 0; round < ROUNDS; round++) {
         w->piece_max = pieces[(size_t)round % (sizeof pieces / sizeof pieces[0])];
         snprintf(user, sizeof user, "user-%d", round);
@@ -168,8 +168,8 @@ static void a_first_minute_may_come_in_any_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        { "a_first_minute_may_come_in_any_pieces_on_one_shard", a_first_minute_may_come_in_any_pieces, on_one, tear_down,
-          NULL },
+        { "a_first_minute_may_come_in_any_pieces_on_one_shard", a_first_minute_may_come_in_any_pieces, on_one,
+          tear_down, NULL },
         { "a_first_minute_may_come_in_any_pieces_on_four_shards", a_first_minute_may_come_in_any_pieces, on_four,
           tear_down, NULL },
     };
