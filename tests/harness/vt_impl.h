@@ -22,6 +22,11 @@ struct vt {
     VTermScreen *screen;
     unsigned rows, cols;
     char *row;                    /* vt_row()'s */
+    char held[4];                 /* of a character that has not come whole */
+    size_t held_len;
+    bool row_is_full;             /* `last` was shown in the last column(s), from `last_at` on */
+    char last[VT_CELL_BYTES_MAX];
+    VTermPos last_at;
     /* -- what was heard besides drawing -- */
     enum { HEAR_TEXT, HEAR_ESCAPE, HEAR_CSI, HEAR_OSC } hearing;
     char osc[VT_OSC_BYTES_MAX];   /* of a sequence that has not ended */
