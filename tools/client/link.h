@@ -43,12 +43,12 @@ uint64_t link_due_ms(const struct link *l);          /* call link_advance() then
 bool link_is_up(const struct link *l);
 bool link_is_drained(const struct link *l);          /* the socket has taken all that was sent */
 void link_send(struct link *l, struct bytes frame);  /* when UP, else nothing; written by link_advance() */
-uint64_t link_heard_ms(const struct link *l);        /* clock_mono_ms() when bytes last came, and left */
+uint64_t link_heard_ms(const struct link *l);        /* mono_ms() when bytes last came, and left */
 uint64_t link_said_ms(const struct link *l);
 const char *link_why(const struct link *l);          /* one clause; "" while all is well */
 int link_close_code(const struct link *l);           /* of the server's close frame; 0: none came */
 
-uint64_t mono_ms(void);
-uint64_t wall_ms(void);
+uint64_t mono_ms(void);                              /* for waiting: never set, and goes on while the machine sleeps */
+uint64_t wall_ms(void);                              /* since 1970 */
 
 #endif
