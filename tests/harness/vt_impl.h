@@ -1,9 +1,10 @@
-/* vt_impl.h - what vt.c and vt_svg.c share. */
+/* vt_impl.h - what vt.c, vt_screen.c and vt_svg.c share. */
 #ifndef PIPIT_TESTS_VT_IMPL_H
 #define PIPIT_TESTS_VT_IMPL_H
 
 #include <vterm.h>
 
+#include "proto/bytes.h"
 #include "tests/harness/vt.h"
 
 enum { SETS_MAX = 8 };
@@ -44,5 +45,8 @@ struct vt {
     bool is_stopped, has_ended;
     int status;
 };
+
+/* Bytes that the program printed. */
+void vt_take(struct vt *vt, struct bytes out);
 
 #endif

@@ -112,6 +112,7 @@ static int play(const char *how)
     size_t len;
     setrlimit(RLIMIT_CORE, &no_core);
     p.is_deaf = strcmp(how, "deaf") == 0;
+    if (p.is_deaf) signal(SIGHUP, SIG_IGN);    /* one that comes behind terminal_close() */
     int err = terminal_open(&p.terminal, why);
     if (err) {
         printf("%s: %s\n", err_name(err), why);
@@ -358,8 +359,8 @@ static void garbage_of_others_goes_with_a_redraw(void **state)
     struct vt *vt = *state;
     run(vt, "");
     order(vt, "p0 0 40 0 mine");
-    order_more(vt, "g");    /* and with the cursor moved, no number stands where it should */
-    vt_wait_for(vt, "garbage");
+    order_more(vt, "g");
+    vt_wait_for(vt, "garbage");    /* and the cursor is not where it was either */
     order(vt, "r");
     assert_string_equal(vt_row(vt, 0), "mine");
     quit(vt);
@@ -401,9 +402,9 @@ static bool same_look(struct vt_cell a, struct vt_cell b)
 static void expect_told_apart_without_colour(struct vt *vt)
 {
     static const enum style apart[][2] = {
-        { STYLE_OWN, STYLE_PEER }, { STYLE_READ, STYLE_PLAIN }, { STYLE_READ, STYLE_DIM }, { STYLE_WARNING, STYLE_PLAIN },
-        { STYLE_SELECTED, STYLE_PLAIN }, { STYLE_FOUND, STYLE_PLAIN }, { STYLE_UNREAD, STYLE_PLAIN },
-        { STYLE_PEER, STYLE_PLAIN }, { STYLE_TITLE, STYLE_PLAIN },
+        { STYLE_OWN, STYLE_PEER }, { STYLE_PEER, STYLE_PLAIN }, { STYLE_READ, STYLE_PLAIN }, { STYLE_READ, STYLE_DIM },
+        { STYLE_UNREAD, STYLE_PLAIN }, { STYLE_WARNING, STYLE_PLAIN }, { STYLE_SELECTED, STYLE_PLAIN },
+        { STYLE_TITLE, STYLE_PLAIN }, { STYLE_FOUND, STYLE_PLAIN },
     };
     run(vt, "");
     for (size_t i = 0; i < sizeof apart / sizeof apart[0]; i++) {
@@ -459,30 +460,30 @@ static void a_terminal_that_knows_no_title_gets_none(void **state)
 
 /* ---- sizes ---- */
 
+static bool has_numbered(struct vt *vt, void *arg)
+{
+    const unsigned *rows = arg;
+    return strcmp(vt_cell(vt, *rows - 1, 0).text, "#") == 0;
+}
+
 static void a_new_size_is_drawn_anew(void **state)
 {
-    static const unsigned sizes[][2] = { { 5, 20 }, { 30, 100 }, { 1, 1 }, { 3, 10 }, { 1, 80 }, { 60, 2 }, { 12, 40 } };
+    static const unsigned sizes[][2] = { { 5, 20 }, { 30, 100 }, { 1, 1 }, { 3, 10 }, { 1, 80 }, { 60, 2 }, { 2, 40 } };
     struct vt *vt = *state;
-    char text[64];
+    char size[64];
     run(vt, "");
     order(vt, "p0 0 40 0 before");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         unsigned rows = sizes[i][0], cols = sizes[i][1];
         vt_resize(vt, rows, cols);
-        snprintf(text, sizeof text, "#1 %ux%u.", rows, cols);
-        if (cols < strlen(text)) {
-            vt_type(vt, "m0 0 0 0 " VT_ENTER);
-            continue;    /* too narrow for a text: it must live on */
-        }
-        text[1] = '\0';
-        vt_wait_for(vt, "#");
-        snprintf(text, sizeof text, " %ux%u.", rows, cols);
-        vt_wait_for(vt, text);
-        if (rows > 1) assert_string_equal(vt_row(vt, 0), "resized");
-        assert_string_equal(strstr(vt_row(vt, rows - 1), " "), text);
+        vt_wait(vt, has_numbered, &rows, "the last row is numbered");
+        snprintf(size, sizeof size, "#1 %ux%u.", rows, cols);
+        if (cols > strlen(size)) vt_wait_for(vt, size);
+        if (cols > strlen(size) && rows > 1) assert_string_equal(vt_row(vt, 0), "resized");
+        for (unsigned row = 1; row + 1 < rows; row++) assert_string_equal(vt_row(vt, row), "");
     }
-    vt_type(vt, "q" VT_ENTER);
-    assert_int_equal(vt_finish(vt), 0);
+    quit(vt);
+    expect_given_back(vt);
 }
 
 /* ---- stopping ---- */
@@ -542,8 +543,11 @@ static void every_signal_that_ends_is_told_and_the_terminal_given_back(void **st
         struct vt *vt = vt_open(ROWS, COLS);
         run(vt, "");
         order(vt, "p0 0 40 0 x");
+        vt_signal(vt, SIGSTOP);
+        vt_wait_stopped(vt);
         vt_signal(vt, ends[i]);
-        vt_signal(vt, ends[i]);    /* impatient */
+        vt_signal(vt, ends[(i + 1) % 3]);    /* both wait for it: the second one must not hurt */
+        vt_fg(vt);
         assert_int_equal(vt_finish(vt), ENDED_BY_SIGNAL);
         expect_given_back(vt);
         vt_free(vt);
@@ -567,8 +571,7 @@ static void a_closed_window_ends_with_an_error(void **state)
     struct vt *vt = *state;
     run(vt, "deaf");
     vt_hang_up(vt);
-    int code = vt_finish(vt);    /* the shell's SIGHUP may come before the program has ended, and takes effect then */
-    assert_true(code == ENDED_GONE || code == 128 + SIGHUP);
+    assert_int_equal(vt_finish(vt), ENDED_GONE);
 }
 
 static void a_failed_assert_gives_the_terminal_back(void **state)
@@ -615,7 +618,7 @@ static void expect_refused(struct vt *vt, const char *why)
     vt_start(vt, SELF, argv);
     assert_int_equal(vt_finish(vt), ENDED_REFUSED);
     assert_string_equal(vt_row(vt, 0), why);
-    assert_false(vt_mode(vt, 1049) || vt_mode(vt, 2004));
+    expect_given_back(vt);
 }
 
 static void a_kind_that_will_not_do_is_named(void **state)

@@ -88,6 +88,34 @@ static void wide_and_combining_characters_are_read_back(void **state)
     assert_int_equal(col, 7);
 }
 
+static void a_mark_that_comes_later_goes_to_its_character(void **state)
+{
+    struct vt *vt = *state;
+    unsigned row, col;
+    run_shell(vt, "stty -echo; printf '\\033(B\\033[2;20He'; read x; printf '\\314'; read x; printf '\\201'; read x;"
+                  "printf 'next\\033[4;3He'; read x; printf '\\314\\201'; read x;"
+                  "printf '\\033[5;19H\\344\\270\\255'; read x; printf '\\314\\201'");
+    vt_wait_for(vt, "e");
+    for (int i = 0; i < 6; i++) vt_type(vt, "\n");
+    assert_int_equal(vt_finish(vt), 0);
+    expect_cell(vt, 1, 19, "e\xcc\x81", 1);
+    assert_string_equal(vt_row(vt, 2), "next");    /* the row was full: it wrapped */
+    expect_cell(vt, 3, 2, "e\xcc\x81", 1);
+    expect_cell(vt, 4, 18, "中\xcc\x81", 2);
+    assert_string_equal(vt_row(vt, 5), "");
+    vt_feed(vt, "\033[6;19Hab");
+    vt_feed(vt, "\xcc\x81");
+    expect_cell(vt, 5, 18, "a", 1);
+    expect_cell(vt, 5, 19, "b\xcc\x81", 1);
+    vt_feed(vt, "\033[1;19Ha");
+    vt_feed(vt, "\xcc\x81");                      /* of the last column but one */
+    expect_cell(vt, 0, 18, "a\xcc\x81", 1);
+    expect_cell(vt, 0, 19, " ", 1);
+    vt_cursor(vt, &row, &col);
+    assert_int_equal(row, 0);
+    assert_int_equal(col, 19);
+}
+
 static void colours_and_attributes_can_be_seen(void **state)
 {
     struct vt *vt = *state;
@@ -259,6 +287,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(text_stands_where_it_was_printed, setup, teardown),
         cmocka_unit_test_setup_teardown(wide_and_combining_characters_are_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_mark_that_comes_later_goes_to_its_character, setup, teardown),
         cmocka_unit_test_setup_teardown(colours_and_attributes_can_be_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_asked_besides_drawing_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(the_picture_has_each_run_in_its_place_and_colour, setup, teardown),

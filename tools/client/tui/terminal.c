@@ -104,14 +104,14 @@ static cchar_t cell_of(const struct terminal *t, unsigned style, const wchar_t *
 
 /* ---- having the terminal, and giving it back ---- */
 
-static void measure(struct terminal *t)
+static void measure(const struct terminal *t, unsigned *rows, unsigned *cols)
 {
-    if (tty_size(t->tty, &t->rows, &t->cols)) {
-        t->rows = ROWS_UNKNOWN;
-        t->cols = COLS_UNKNOWN;
+    if (tty_size(t->tty, rows, cols)) {
+        *rows = ROWS_UNKNOWN;
+        *cols = COLS_UNKNOWN;
     }
-    if (t->rows > SIDE_MAX) t->rows = SIDE_MAX;
-    if (t->cols > SIDE_MAX) t->cols = SIDE_MAX;
+    if (*rows > SIDE_MAX) *rows = SIDE_MAX;
+    if (*cols > SIDE_MAX) *cols = SIDE_MAX;
 }
 
 /* From here on ncurses' next frame is a whole one. */
@@ -140,20 +140,18 @@ static void give_back(struct terminal *t)
     tty_restore(t->tty);
 }
 
-/* The grid gets the terminal's size, and is blank. ERR_NOMEM: it is as it was. */
-static int grid_fit(struct terminal *t)
+/* A blank grid of this size. ERR_NOMEM: it is as it was. */
+static int grid_make(struct terminal *t, unsigned rows, unsigned cols)
 {
-    unsigned rows = t->rows, cols = t->cols;
-    measure(t);
-    bool *right_halves = calloc((size_t)t->rows * t->cols, sizeof *right_halves);
-    if (!right_halves || resize_term((int)t->rows, (int)t->cols) != OK) {
+    bool *right_halves = calloc((size_t)rows * cols, sizeof *right_halves);
+    if (!right_halves || resize_term((int)rows, (int)cols) != OK) {
         free(right_halves);
-        t->rows = rows;
-        t->cols = cols;
         return ERR_NOMEM;
     }
     free(t->right_halves);
     t->right_halves = right_halves;
+    t->rows = rows;
+    t->cols = cols;
     erase();
     t->redraw = true;    /* what a terminal keeps of its screen then is its own affair */
     return 0;
@@ -162,8 +160,8 @@ static int grid_fit(struct terminal *t)
 static void resize(struct terminal *t, unsigned *what)
 {
     unsigned rows, cols;
-    bool known = tty_size(t->tty, &rows, &cols) == 0;
-    if (known && (rows != t->rows || cols != t->cols) && grid_fit(t) == 0) *what |= TERMINAL_RESIZED;
+    measure(t, &rows, &cols);
+    if ((rows != t->rows || cols != t->cols) && grid_make(t, rows, cols) == 0) *what |= TERMINAL_RESIZED;
 }
 
 unsigned terminal_events(struct terminal *t)
@@ -424,6 +422,7 @@ static bool begins(const char *s, const char *with)
 static int open_screen(struct terminal *t, char *why)
 {
     const char *kind = getenv("TERM");
+    unsigned rows, cols;
     if (!kind || !kind[0]) return refuse(why, ERR_UNSUPPORTED, "TERM does not say what terminal this is", NULL);
     t->screen = new_screen(tty_paper(t->tty));
     if (!t->screen) return refuse(why, ERR_UNSUPPORTED, "no such kind of terminal is known here", kind);
@@ -432,7 +431,8 @@ static int open_screen(struct terminal *t, char *why)
     t->is_ansi = begins(ability("cup"), "\033[");
     t->has_title = tigetflag("XT") == 1 || begins(ability("tsl"), "\033]");
     typeahead(-1);     /* ncurses must not look at standard input */
-    if (grid_fit(t)) return refuse(why, ERR_NOMEM, err_text(ERR_NOMEM), NULL);
+    measure(t, &rows, &cols);
+    if (grid_make(t, rows, cols)) return refuse(why, ERR_NOMEM, err_text(ERR_NOMEM), NULL);
     choose_looks(t);
     return 0;
 }
@@ -482,7 +482,7 @@ void terminal_close(struct terminal *t)
 {
     if (!t) return;
     give_back(t);
-    while (t->ends && tty_signal(t->tty) != 0) { }    /* an impatient second Ctrl-C has been obeyed */
+    while (tty_signal(t->tty) != 0) { }    /* an impatient second Ctrl-C asked for what is happening */
     free_all(t);
 }
 

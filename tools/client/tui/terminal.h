@@ -62,8 +62,8 @@ struct terminal;
  * its kind is unknown or cannot do this, no UTF-8 locale), ERR_NOMEM, ERR_IO. */
 int terminal_open(struct terminal **out, char why[static TERMINAL_WHY_MAX]);
 /* The terminal is as it was before; typed bytes that were not read are thrown away, as they were not meant for the
- * shell. Pending output gets TERMINAL_LEAVE_MS_MAX. Signals are as they were, and one that came but was not told as
- * TERMINAL_ENDS takes effect now. NULL allowed. */
+ * shell. Pending output gets TERMINAL_LEAVE_MS_MAX. Signals are as they were; those that came by now count as obeyed.
+ * NULL allowed. */
 void terminal_close(struct terminal *t);
 
 /* Readable when there is something for terminal_events(), terminal_read() or terminal_flush(). */
