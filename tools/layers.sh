@@ -39,7 +39,7 @@ server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h
 tools/client/.*                     wslay/wslay\.h|sqlite3\.h|openssl/.*|histedit\.h|utf8proc\.h
 tools/client/cmd_contacts\.c        qrencode\.h
-tools/client/tui/terminal\.c        curses\.h
+tools/client/tui/terminal\.c        (curses|termcap)\.h
 tools/client/tui/tty\.c             sys/signalfd\.h
 '
 leaf='proto/(err|bytes|id|limits|wsframe)\.h'

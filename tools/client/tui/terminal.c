@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termcap.h>
 #include <wchar.h>
 
 #include "proto/err.h"
@@ -424,8 +425,10 @@ static int open_screen(struct terminal *t, char *why)
     const char *kind = getenv("TERM");
     unsigned rows, cols;
     if (!kind || !kind[0]) return refuse(why, ERR_UNSUPPORTED, "TERM does not say what terminal this is", NULL);
+    /* newterm() would find that out as well, but leave memory behind. */
+    if (tgetent(NULL, kind) != 1) return refuse(why, ERR_UNSUPPORTED, "no such kind of terminal is known here", kind);
     t->screen = new_screen(tty_paper(t->tty));
-    if (!t->screen) return refuse(why, ERR_UNSUPPORTED, "no such kind of terminal is known here", kind);
+    if (!t->screen) return refuse(why, ERR_NOMEM, err_text(ERR_NOMEM), NULL);
     if (!ability("cup") || !ability("clear"))
         return refuse(why, ERR_UNSUPPORTED, "this kind of terminal cannot move its cursor", kind);
     t->is_ansi = begins(ability("cup"), "\033[");
