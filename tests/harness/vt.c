@@ -78,12 +78,29 @@ static void tell(const struct news *n)
     if (write(NEWS_FD, n, sizeof *n) != (ssize_t)sizeof *n) _exit(0);    /* the test has gone; so does the terminal */
 }
 
+/* Both wait on when on_hang_up() was called. */
+static bool next_status(pid_t job, int *status)
+{
+    pid_t got;
+    do got = waitpid(job, status, WUNTRACED);
+    while (got < 0 && errno == EINTR);
+    return got == job;
+}
+
+static bool next_order(void)
+{
+    char order;
+    ssize_t n;
+    do n = read(ORDERS_FD, &order, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1;
+}
+
 /* The session leader: it has one job, tells of its stops and its end, and continues it when it is ordered to. */
 static void be_shell(const struct vt *vt, const char *program, char *const argv[])
 {
     static const int ignored[] = { SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU };
     int status;
-    char order;
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) signal(ignored[i], SIG_IGN);
     signal(SIGHUP, on_hang_up);
     pid_t job = fork();
@@ -99,12 +116,12 @@ static void be_shell(const struct vt *vt, const char *program, char *const argv[
     shell_job = job;
     struct news news = { .pid = job };
     tell(&news);
-    while (waitpid(job, &status, WUNTRACED) == job) {
+    while (next_status(job, &status)) {
         news = (struct news){ .pid = job, .status = status, .is_status = true };
         tcsetpgrp(STDIN_FILENO, getpgrp());
         tell(&news);
         if (!WIFSTOPPED(status)) _exit(0);
-        if (read(ORDERS_FD, &order, 1) != 1) kill(-job, SIGKILL);
+        if (!next_order()) kill(-job, SIGKILL);    /* the test has gone */
         tcsetpgrp(STDIN_FILENO, job);
         kill(-job, SIGCONT);
         news.is_status = false;
