@@ -132,7 +132,8 @@ static void colours_and_attributes_can_be_seen(void **state)
 static void what_is_asked_besides_drawing_is_told(void **state)
 {
     struct vt *vt = *state;
-    run_shell(vt, "printf '\\a\\033[?1049;2004h\\033[?25l\\033]2;a title\\033\\\\\\033]9;one\\a\\a\\033]777;two\\033\\\\x'");
+    run_shell(vt, "printf '\\a\\033[?1049;2004h\\033[?25l\\033]2;a title\\033\\\\'; "
+                  "printf '\\033]9;one\\a\\a\\033]777;two\\033\\\\x'");
     assert_int_equal(vt_finish(vt), 0);
     assert_int_equal(vt_bells(vt), 2);
     assert_string_equal(vt_title(vt), "a title");

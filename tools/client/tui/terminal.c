@@ -393,9 +393,9 @@ static void on_nothing(int number)
     (void)number;
 }
 
-/* ncurses catches signals that nobody else does when it starts: they are given back at once. A SIGTSTP that it found with
- * its default it would also ignore during each refresh, and what is ignored is not kept for us either, blocked or not: a
- * Ctrl-Z typed at that moment did nothing. One that is caught it leaves alone for good. */
+/* ncurses catches signals that nobody else does when it starts: they are given back at once. A SIGTSTP that it found
+ * with its default it would also ignore during each refresh, and what is ignored is not kept for us either, blocked or
+ * not: a Ctrl-Z typed at that moment did nothing. One that is caught it leaves alone for good. */
 static SCREEN *new_screen(FILE *paper)
 {
     const struct sigaction caught = { .sa_handler = on_nothing };
