@@ -82,6 +82,14 @@ await tell({
         assert.deepEqual([unknown.status, unknown.name, unknown.text], [401, 'AUTH', wrong.text]);
     },
 
+    async what_cannot_be_a_name_or_a_password_is_told_so_at_log_in_too(stage) {
+        const { name } = await stage.person('alice');
+        await assert.rejects(login(stage, 'Alice!'), { status: 400, name: 'NAME' });
+        for (const password of ['short', 'x'.repeat(257)]) {
+            await assert.rejects(login(stage, name, password), { status: 400, name: 'PASSWORD' });
+        }
+    },
+
     async a_device_has_a_name_of_at_most_64_bytes_in_one_line(stage) {
         const alice = await stage.person('alice');
         await assert.rejects(alice.login('x'.repeat(65)), { status: 413, name: 'TOO_BIG' });
@@ -285,6 +293,19 @@ await tell({
         assert.deepEqual([refused.status, refused.name, refused.again], [429, 'RATE', true]);
         assert.ok(refused.waitMs > 0);
         await login(there, bob.name);
+    },
+
+    async too_many_at_once_are_told_BUSY_and_when_to_come_again(stage) {
+        const there = await stage.elsewhere({ password_queue_max: 1, password_threads: 1, password_mib: 64 });
+        const alice = await there.person('alice');
+        const all = await Promise.all(Array.from({ length: 12 }, () => alice.login().catch(error => error)));
+        const refused = all.filter(answer => answer instanceof Error);
+        assert.ok(refused.length > 0 && refused.length < all.length);
+        for (const { status, name, again, waitMs } of refused) {
+            assert.deepEqual([status, name, again], [503, 'BUSY', true]);
+            assert.ok(waitMs > 0);
+        }
+        await alice.login();
     },
 
     async a_good_password_counts_for_nothing(stage) {

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { blake2b, directConversation } from './client/conversation.js';
 import { bodyText, decodeFrame, encodeFrame, FRAMES, textBody } from './client/frames.js';
+import { parseLink } from './client/link.js';
 import { say } from './harness/stage.js';
 import { tell } from './harness/tell.js';
 
@@ -80,6 +81,28 @@ await tell({
         const session = await alice.session();
         assert.deepEqual((await say(session, bob.name, 'hello')).conv, directConversation(bob.name, alice.name));
         assert.deepEqual((await say(session, alice.name, 'a note')).conv, directConversation(alice.name, alice.name));
+    },
+
+    async links_are_taken_as_the_page_says_and_nothing_that_is_almost_one(stage) {
+        const name = stage.name('alice');
+        const [tls, plain] = ['https://chat.example:443', 'http://127.0.0.1:8700'];
+        for (const [link, server] of [
+            [`https://chat.example/u/${name}`, tls], [`https://chat.example:443/u/${name}`, tls],
+            [`HTTPS://Chat.Example/u/${name}`, tls], [`pipit://chat.example/${name}`, tls],
+            [`http://127.0.0.1:8700/u/${name}`, plain], [`http://chat.example/u/${name}`, 'http://chat.example:80'],
+            [`https://[2001:DB8::1]:8443/u/${name}`, 'https://[2001:db8::1]:8443'],
+            [`https://xn--bcher-kva.example/u/${name}`, 'https://xn--bcher-kva.example:443'],
+        ]) assert.deepEqual(parseLink(link), { server, user: name });
+        for (const link of [
+            '', name, `chat.example/u/${name}`, `https://chat.example/${name}`, `pipit://chat.example/u/${name}`,
+            `https://chat.example/u/${name}/`, `https://chat.example/u/${name}?x`, `https://chat.example/u/${name}#x`,
+            `https://alice@chat.example/u/${name}`, `https://chat.example:0/u/${name}`,
+            `https://chat.example:065/u/${name}`, `https://chat.example:65536/u/${name}`,
+            `https://chat.example:/u/${name}`, 'https://chat.example/u/Alice', 'https://chat.example/u/a',
+            'https://chat.example/u/al%69ce', `https:///u/${name}`, `https://chat example/u/${name}`,
+            `https://2001:db8::1/u/${name}`, `https://[chat.example]/u/${name}`, `https://[fe80::1%25eth0]/u/${name}`,
+            ` https://chat.example/u/${name}`, `https://chat.example/u/${name} `, `ftp://chat.example/u/${name}`,
+        ]) assert.equal(parseLink(link), null, link);
     },
 
     async the_text_of_a_body_is_kind_0(stage) {

@@ -32,8 +32,8 @@ async function quiet(...sessions) {
     for (let i = 0; i < 20; i++) await Promise.all(sessions.map(session => session.request('PING')));
 }
 
-// bob gets `count` messages of a conversation of which `fit` fill a window, and acknowledges as late as he may. A server
-// sends at least half of a window, and goes on when half of it is free; what it sends beyond that is its own affair.
+// bob gets `count` messages of a conversation of which `fit` fill a window, and acknowledges as late as he may. A
+// server sends at least half of a window, and goes on when half of it is free; the other half is its own affair.
 async function allButAcknowledged(ofAlice, ofBob, conv, count, fit) {
     const came = await messages(ofBob, fit / 2);
     for (let acknowledged = 0; ;) {

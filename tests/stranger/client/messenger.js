@@ -223,6 +223,29 @@ export class Messenger extends EventEmitter {
         this.session.tell('READ', { to: conv, seq });
     }
 
+    // How many messages of a conversation this user has not seen, as the page counts: from what was read last, on any
+    // device, or from the user's own last message, whichever is later.
+    async unread(conv) {
+        const { messages, cursors, readSaid } = this.conversation(conv);
+        const { user } = this.credentials;
+        const known = [...messages.values()];
+        const read = Math.max(readSaid ?? 0, cursors.get(user)?.read ?? 0);
+        const seen = Math.max(read, ...known.filter(({ from }) => from === user).map(({ seq }) => seq));
+        const newest = Math.max(0, ...known.map(({ seq }) => seq));
+        if (seen >= newest) return 0;
+        return await this.countedAt(conv, newest) - await this.countedAt(conv, seen);
+    }
+
+    // `counted` of a record. ACCEPTED does not say it, and a new device has not all records: then the server is asked.
+    async countedAt(conv, seq) {
+        if (seq === 0) return 0;
+        const { bySeq, messages } = this.conversation(conv);
+        const have = messages.get(bySeq.get(seq))?.counted;
+        if (have !== undefined) return have;
+        const { records } = await this.session.request('HISTORY', { to: conv, before: seq + 1, limit: 1 });
+        return records[0]?.counted ?? 0;
+    }
+
     onReceipt(receipt) {
         const { cursors, readSaid } = this.conversation(receipt.conv);
         const had = cursors.get(receipt.user) ?? { delivered: 0, read: 0 };
