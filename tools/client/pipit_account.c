@@ -163,7 +163,7 @@ int pipit_server_ask(const struct pipit_server *server, struct pipit_server_info
     buf_fini(&answer);
     if (err) return err;
     memset(out, 0, sizeof *out);
-    snprintf(out->program, sizeof out->program, "%s", info.server);
+    utf8_line(bytes_of_str(info.server), out->program, sizeof out->program);
     out->is_open = info.registration == REGISTRATION_OPEN;
     out->is_closed = info.registration == REGISTRATION_CLOSED;
     return 0;

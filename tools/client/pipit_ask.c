@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/client/pipit_impl.h"
+#include "tools/common/utf8.h"
 
 enum { HISTORY_MAX = 10000 };             /* messages held until the oldest has come: a hundred pages of 64 KiB */
 
@@ -30,8 +31,7 @@ static int open_answer(struct pipit *p, struct bytes answer, enum msg_type wante
     if (err) return pipit_fail(p, ERR_MALFORMED, "the answer cannot be read");
     if (m->type == wanted) return 0;
     if (m->type != MSG_ERROR) return pipit_fail(p, ERR_MALFORMED, "the answer is of another kind");
-    struct bytes why = m->u.error.text;
-    snprintf(text, sizeof text, "%.*s", (int)(why.len < sizeof text ? why.len : sizeof text - 1), (const char *)why.at);
+    utf8_line(m->u.error.text, text, sizeof text);
     err = m->u.error.code > 0 && m->u.error.code < INT32_MAX ? -(int)m->u.error.code : ERR_MALFORMED;
     return pipit_fail(p, err, text);
 }
