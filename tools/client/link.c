@@ -18,6 +18,8 @@
 
 #include "tools/common/utf8.h"
 
+#define GONE "the server went away before it had answered"
+
 enum link_state { LINK_OPENING, LINK_UPGRADING, LINK_UP, LINK_CLOSED };
 enum { KEY_TEXT = 25, ACCEPT_TEXT = 29 };    /* base64 of 16 and of 20 bytes, and the NUL */
 
@@ -106,12 +108,16 @@ static bool is_word(struct bytes b, const char *word)
     return b.len == strlen(word) && strncasecmp((const char *)b.at, word, b.len) == 0;
 }
 
-/* What answers has no head: a TLS server says so with an alert or a handshake, records of types 21 and 22. */
-static void say_no_http(struct bytes in, char why[static WHY_MAX])
+/* Why this is no answer. `ended`: nothing more comes, and that is what is said where it had begun well. A TLS server says
+ * what it is with an alert or a handshake, records of types 21 and 22. */
+static void say_no_answer(struct bytes in, const char *ended, char why[static WHY_MAX])
 {
+    static const char http[] = "HTTP/1.";
+    size_t begun = in.len < sizeof http - 1 ? in.len : sizeof http - 1;
     bool tls = in.len > 0 && (in.at[0] == 21 || in.at[0] == 22);
-    snprintf(why, WHY_MAX, "%s", tls ? "the server speaks TLS (its URL begins with wss://)"
-                                     : "what answers does not speak HTTP (is it a Pipit server?)");
+    if (tls) snprintf(why, WHY_MAX, "the server speaks TLS (its URL begins with wss://)");
+    else if (ended && (begun == 0 || memcmp(in.at, http, begun) == 0)) snprintf(why, WHY_MAX, "%s", ended);
+    else snprintf(why, WHY_MAX, "what answers does not speak HTTP (is it a Pipit server?)");
 }
 
 /* Undoes "Transfer-Encoding: chunked" in place: what a proxy may put between. False: not whole yet, or broken. */
@@ -199,17 +205,19 @@ static int http_write(struct stream *s, struct bytes all, uint64_t until_ms, cha
 static int http_read(struct stream *s, uint64_t until_ms, int *status_out, struct buf *answer, char why[static WHY_MAX])
 {
     struct buf in;
+    bool ended = false;
     int err = ERR_AGAIN;
     buf_init(&in, HTTP_HEAD_MAX + HTTP_ANSWER_MAX);
     while (err == ERR_AGAIN && mono_ms() < until_ms) {
         uint8_t chunk[4096];
         ssize_t n = stream_read(s, chunk, sizeof chunk);
         if (n > 0) buf_put(&in, chunk, (size_t)n);
+        ended = n < 0 && n != ERR_AGAIN;
         if (in.err) err = in.err;
-        else if (n != ERR_AGAIN) err = answer_take(buf_bytes(&in), n < 0, status_out, answer);
+        else if (n != ERR_AGAIN) err = answer_take(buf_bytes(&in), ended, status_out, answer);
         else wait_stream(s, stream_events(s), until_ms);
     }
-    if (err == ERR_MALFORMED && head_len(buf_bytes(&in)) == 0) say_no_http(buf_bytes(&in), why);
+    if (err == ERR_MALFORMED) say_no_answer(buf_bytes(&in), ended ? GONE "; it may have done what it was asked" : NULL, why);
     buf_fini(&in);
     return err;
 }
@@ -287,7 +295,7 @@ static int upgrade_check(struct link *l, size_t head)
     accept_of(l->key, accept);
     if (status != 101) {
         if (status) snprintf(l->why, WHY_MAX, "the server answered %d to the upgrade (is it a Pipit server?)", status);
-        else say_no_http(top, l->why);
+        else say_no_answer(top, NULL, l->why);
         return ERR_PEER;
     }
     if (!bytes_equal(head_line(top, "sec-websocket-accept"), bytes_of_str(accept)) ||
@@ -389,7 +397,7 @@ static int advance_upgrade(struct link *l)
         }
         uint8_t chunk[4096];
         ssize_t n = stream_read(l->stream, chunk, sizeof chunk);
-        if (n < 0 && n != ERR_AGAIN && l->in.len > 0) say_no_http(buf_bytes(&l->in), l->why);
+        if (n < 0 && n != ERR_AGAIN) say_no_answer(buf_bytes(&l->in), GONE, l->why);
         if (n < 0) return (int)n;
         buf_put(&l->in, chunk, (size_t)n);
         if (l->in.err) return l->in.err;

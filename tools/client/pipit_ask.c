@@ -246,9 +246,24 @@ int pipit_device_name(struct pipit *p, struct device_id device, const char *name
     return ask_devices(p, &what, timeout_ms, each, arg);
 }
 
+struct looked_for { struct device_id device; bool found; };
+
+static int look_device(void *arg, const struct pipit_device *d)
+{
+    struct looked_for *l = arg;
+    l->found = l->found || d->device.v == l->device.v;
+    return 0;
+}
+
+/* A request that the server did, and whose answer was lost with the link, is asked again and then refused: there is no such
+ * device any more. So it is looked for first; whoever revoked one that was there, it is revoked. */
 int pipit_device_revoke(struct pipit *p, struct device_id device, uint64_t timeout_ms, pipit_device_fn *each, void *arg)
 {
     const struct msg_devices what = { .action = DEVICES_REVOKE, .device = device };
+    struct looked_for l = { .device = device };
     if (device.v == p->account.device.v) return pipit_fail(p, ERR_RANGE, "this device is logged out, not revoked");
-    return ask_devices(p, &what, timeout_ms, each, arg);
+    int err = pipit_devices(p, timeout_ms, look_device, &l);
+    if (!err && !l.found) return pipit_fail(p, ERR_NOT_FOUND, "no such device");
+    if (!err) err = ask_devices(p, &what, timeout_ms, each, arg);
+    return err == ERR_NOT_FOUND ? pipit_devices(p, timeout_ms, each, arg) : err;
 }
