@@ -108,8 +108,8 @@ static bool is_word(struct bytes b, const char *word)
     return b.len == strlen(word) && strncasecmp((const char *)b.at, word, b.len) == 0;
 }
 
-/* Why this is no answer. `ended`: nothing more comes, and that is what is said where it had begun well. A TLS server says
- * what it is with an alert or a handshake, records of types 21 and 22. */
+/* Why this is no answer. `ended`: nothing more comes, and that is what is said where it had begun well. A TLS server
+ * says what it is with an alert or a handshake, records of types 21 and 22. */
 static void say_no_answer(struct bytes in, const char *ended, char why[static WHY_MAX])
 {
     static const char http[] = "HTTP/1.";
@@ -217,7 +217,8 @@ static int http_read(struct stream *s, uint64_t until_ms, int *status_out, struc
         else if (n != ERR_AGAIN) err = answer_take(buf_bytes(&in), ended, status_out, answer);
         else wait_stream(s, stream_events(s), until_ms);
     }
-    if (err == ERR_MALFORMED) say_no_answer(buf_bytes(&in), ended ? GONE "; it may have done what it was asked" : NULL, why);
+    const char *gone = ended ? GONE "; it may have done what it was asked" : NULL;
+    if (err == ERR_MALFORMED) say_no_answer(buf_bytes(&in), gone, why);
     buf_fini(&in);
     return err;
 }

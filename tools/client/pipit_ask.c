@@ -255,8 +255,8 @@ static int look_device(void *arg, const struct pipit_device *d)
     return 0;
 }
 
-/* A request that the server did, and whose answer was lost with the link, is asked again and then refused: there is no such
- * device any more. So it is looked for first; whoever revoked one that was there, it is revoked. */
+/* A request that the server did, and whose answer was lost with the link, is asked again and then refused: there is no
+ * such device any more. So it is looked for first; whoever revoked one that was there, it is revoked. */
 int pipit_device_revoke(struct pipit *p, struct device_id device, uint64_t timeout_ms, pipit_device_fn *each, void *arg)
 {
     const struct msg_devices what = { .action = DEVICES_REVOKE, .device = device };
