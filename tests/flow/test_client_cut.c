@@ -1,9 +1,9 @@
 /* test_client_cut.c - the server goes away in the middle of a command: at any byte of what is said or answered.
  *
  * Between the commands and the server is a wire that is cut once (relay.h), at a byte drawn at random out of those
- * that the command needs; then it is whole again. A command that has a session goes on by itself and ends well. One that
- * asks over HTTP says that there is no connection; whether the server has done it is not known then, and asking again
- * must do no harm. */
+ * that the command needs; then it is whole again. A command that has a session goes on by itself and ends well. One
+ * that asks over HTTP says that there is no connection; whether the server has done it is not known then, and asking
+ * again must do no harm. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
