@@ -315,7 +315,7 @@ static void a_registration_is_done_or_can_be_repeated(void **state)
     cut_anywhere(&(struct act){ make_invite, run_register, is_registered, false });
 }
 
-static char password[2][32];      /* as it was, and as it is to be */
+static char password[2][64];      /* as it was, and as it is to be */
 
 static void choose_password(void)
 {
