@@ -12,24 +12,6 @@
 
 enum { CLIENTS_TRIED = 64 };
 
-/* -- a server ------------------------------------------------------------------------------------------------------ */
-
-static int setup(void **state)
-{
-    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .real_folder = true });
-    rig_add(rig, "alice", 2);
-    rig_add(rig, "bob", 1);
-    rig_up(rig);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_free(*state);
-    return 0;
-}
-
 /* -- lines --------------------------------------------------------------------------------------------------------- */
 
 static void what_is_no_request_is_refused_by_name_and_the_next_line_is_served(void **state)
@@ -300,7 +282,7 @@ static void what_a_failing_disk_took_back_has_its_line_corrected(void **state)
     rig_free(rig);
 }
 
-#define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, wire_setup, wire_teardown)
 
 int main(void)
 {

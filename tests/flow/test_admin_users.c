@@ -8,24 +8,6 @@
 #include "tests/harness/web.h"
 #include "tests/harness/wire.h"
 
-/* -- a server ------------------------------------------------------------------------------------------------------ */
-
-static int setup(void **state)
-{
-    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .real_folder = true });
-    rig_add(rig, "alice", 2);
-    rig_add(rig, "bob", 1);
-    rig_up(rig);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_free(*state);
-    return 0;
-}
-
 /* -- users --------------------------------------------------------------------------------------------------------- */
 
 static void a_name_given_twice_leaves_none_of_its_request_behind(void **state)
@@ -416,7 +398,7 @@ static void a_revoked_invite_lets_nobody_in(void **state)
     assert_null(strstr(audit_log(rig), "guessed"));
 }
 
-#define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, wire_setup, wire_teardown)
 
 int main(void)
 {

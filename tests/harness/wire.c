@@ -174,3 +174,19 @@ void assert_last_audit_line(struct rig *rig, const char *ending)
     assert_true(len >= want);
     assert_string_equal(text + len - want, ending);
 }
+
+int wire_setup(void **state)
+{
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 2, .real_folder = true });
+    rig_add(rig, "alice", 2);
+    rig_add(rig, "bob", 1);
+    rig_up(rig);
+    *state = rig;
+    return 0;
+}
+
+int wire_teardown(void **state)
+{
+    rig_free(*state);
+    return 0;
+}

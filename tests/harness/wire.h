@@ -42,4 +42,8 @@ char *audit_log(struct rig *rig);
 size_t count_lines(const char *text);
 void assert_last_audit_line(struct rig *rig, const char *ending);
 
+/* cmocka's, for stories of the admin socket: *state is a rig with two shards, alice with two devices and bob with one. */
+int wire_setup(void **state);
+int wire_teardown(void **state);
+
 #endif
