@@ -256,6 +256,27 @@ static void a_refused_send_says_why_and_can_be_taken_back(void **state)
     leave(a);
 }
 
+static void a_refused_send_of_another_conversation_is_kept_too(void **state)
+{
+    struct story *s = *state;
+    chat_begin(s, a, "alice", WORDS("nobody.here"));
+    vt_wait_for(a, "F1 help");
+    vt_wait_gone(a, "connecting");
+    vt_type(a, "anybody?" VT_ENTER);
+    vt_wait_for(a, "anybody? !");
+    vt_type(a, "/to bob" VT_ENTER);
+    vt_wait_gone(a, "anybody? !");
+    vt_type(a, "for bob");
+    vt_wait_for(a, "> for bob");
+    leave(a);
+    chat_begin(s, a, "alice", WORDS("nobody.here"));
+    vt_wait_for(a, "> anybody?");
+    leave(a);
+    chat_begin(s, a, "alice", WORDS("bob"));
+    vt_wait_for(a, "> for bob");
+    leave(a);
+}
+
 /* ---- deleting and marking ---- */
 
 static void a_message_is_deleted_here_after_a_question(void **state)
@@ -389,6 +410,7 @@ int main(void)
         STORY(a_draft_waits_in_its_conversation),
         STORY(words_with_a_slash_do_what_help_says),
         STORY(a_refused_send_says_why_and_can_be_taken_back),
+        STORY(a_refused_send_of_another_conversation_is_kept_too),
         STORY(a_message_is_deleted_here_after_a_question),
         STORY(marked_as_unread_it_stays_so_until_it_is_opened),
         STORY(a_device_that_is_revoked_is_told_and_ends),

@@ -302,9 +302,8 @@ static const struct model_row *first_refused(const struct model *m)
     return NULL;
 }
 
-/* A refused send is in no store any more: those of the open conversation become part of its draft, above what is being
- * typed, as many as there is room for. */
-static void keep_refused(struct chat *c)
+/* Those of the open conversation become part of its draft, above what is being typed, as many as there is room for. */
+static void keep_refused_here(struct chat *c)
 {
     const struct model_row *row = model_opened(c->model) ? first_refused(c->model) : NULL;
     struct bytes typed = editor_text(c->reply);
@@ -327,6 +326,22 @@ static void keep_refused(struct chat *c)
     buf_fini(&one);
 }
 
+/* A refused send is in no store any more, and nothing that was typed may end with the program. */
+static void keep_refused(struct chat *c)
+{
+    struct user_id peers[MODEL_CONVS_MAX];
+    size_t count = 0;
+    keep_refused_here(c);
+    chat_keep_draft(c);
+    for (size_t i = 0; i < model_conv_count(c->model); i++)
+        if (model_conv(c->model, i)->refused > 0) peers[count++] = model_conv(c->model, i)->peer;
+    for (size_t i = 0; i < count; i++) {    /* opening one sorts the list anew */
+        chat_open(c, &peers[i], NULL);
+        keep_refused_here(c);
+        chat_keep_draft(c);
+    }
+}
+
 static int live(struct chat *c, const struct user_id *peer)
 {
     int err = 0;
@@ -338,7 +353,6 @@ static int live(struct chat *c, const struct user_id *peer)
     else chat_mode(c, MODE_LIST);
     while (!err && !c->has_ended) err = turn(c);
     keep_refused(c);
-    chat_keep_draft(c);
     return err ? err : c->fatal;
 }
 
