@@ -57,6 +57,18 @@ static void play_cut_chunk(struct peer *p)
     say_text(p, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx");
 }
 
+static void play_signed_status(struct peer *p)
+{
+    hear_request(p);
+    say_text(p, "HTTP/1.1 -20 OK\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void play_status_of_four_digits(struct peer *p)
+{
+    hear_request(p);
+    say_text(p, "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n");
+}
+
 static void an_answer_is_as_long_as_it_says(void **state)
 {
     struct fixture *f = *state;
@@ -113,6 +125,17 @@ static void an_answer_that_breaks_off_is_none(void **state)
     buf_fini(&answer);
 }
 
+static void a_status_is_three_digits_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct buf answer;
+    int status = 0;
+    buf_init(&answer, HTTP_ANSWER_MAX);
+    assert_int_equal(post(f, play_signed_status, &status, &answer), ERR_MALFORMED);
+    assert_int_equal(post(f, play_status_of_four_digits, &status, &answer), ERR_MALFORMED);
+    buf_fini(&answer);
+}
+
 static void a_server_that_says_nothing_is_given_up(void **state)
 {
     struct fixture *f = *state;
@@ -156,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(an_answer_is_as_long_as_it_says),
         CLAIM(an_answer_that_breaks_off_is_none),
+        CLAIM(a_status_is_three_digits_and_nothing_else),
         CLAIM(a_request_carries_its_method_and_credentials),
         CLAIM(a_server_that_says_nothing_is_given_up),
         CLAIM(what_the_server_says_of_a_refusal_is_made_safe),

@@ -74,15 +74,18 @@ static bool head_is_too_long(struct bytes in)
     return (head ? head : in.len) > HTTP_HEAD_MAX;
 }
 
+/* Of a line as RFC 9112 section 4 writes it, "HTTP/1.1 200 OK": three digits, the first not 0, and no sign. 0: not one. */
 static int head_status(struct bytes head)
 {
-    char line[16];
-    int status = 0;
-    size_t len = head.len < sizeof line - 1 ? head.len : sizeof line - 1;
-    memcpy(line, head.at, len);
-    line[len] = '\0';
-    if (sscanf(line, "HTTP/1.%*1d %3d", &status) != 1) return 0;
-    return status;
+    static const char shape[] = "HTTP/1.d ddd";
+    const char *line = (const char *)head.at;
+    if (head.len < sizeof shape) return 0;      /* and what ends the number, or the line */
+    for (size_t i = 0; shape[i]; i++) {
+        bool digit = line[i] >= '0' && line[i] <= '9';
+        if (shape[i] == 'd' ? !digit : line[i] != shape[i]) return 0;
+    }
+    if (line[9] == '0' || (line[12] != ' ' && line[12] != '\r')) return 0;
+    return (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
 }
 
 /* The value of a header line, without spaces around it. BYTES_NONE: no such line. */
