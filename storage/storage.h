@@ -9,6 +9,7 @@
 #include "storage/facts.h"
 #include "storage/fold.h"
 #include "storage/fsio.h"
+#include "storage/keep.h"
 #include "storage/log.h"
 #include "storage/record.h"
 #include "storage/store.h"
