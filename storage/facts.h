@@ -210,6 +210,20 @@ struct kept_row {
 int facts_kept(struct facts *facts, const struct user_id *user, const struct conv_id *after, size_t max,
                struct kept_row *rows_out, size_t *count_out);
 
+/* -- key files (facts_keyfile.c) --------------------------------------------------------------------------- */
+/* Where one was ever written. Each backup adds at most one; an erasure writes them all, hence the bound. */
+enum { KEYFILES_MAX = 64 };
+struct keyfile_row {
+    char path[FS_PATH_MAX];                                /* absolute */
+    uint64_t written_ms;                                   /* when it last was */
+    bool ok;                                               /* false: the last try did not reach it */
+};
+/* ERR_FULL: KEYFILES_MAX others are known. */
+int facts_keyfile_put(struct facts *facts, const char *path, uint64_t written_ms, bool ok);
+/* The first by path above `after` ("": of all). ERR_NOT_FOUND: no more. */
+int facts_keyfile_next(struct facts *facts, const char *after, struct keyfile_row *out);
+int facts_keyfile_forget(struct facts *facts, const char *path);    /* ERR_NOT_FOUND */
+
 /* -- folds ----------------------------------------------------------------------------------------------- */
 /* Apply a fold and set the log's flushed number to fold_number(), inside the caller's transaction. Repeat entries
  * below a device's settled go, and of the rest the newest REPEATS_MAX stay. */

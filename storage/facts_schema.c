@@ -128,5 +128,13 @@ const char *const facts_migrations[] = {
     "ALTER TABLE devices ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;"
     /* Names that look alike have the same skeleton. */
     "CREATE INDEX users_by_skeleton ON users (" FACTS_SKELETON("user") ");",
+
+    /* 4: where key files were written */
+
+    "CREATE TABLE key_files ("
+    "  path       TEXT PRIMARY KEY,"                  /* absolute */
+    "  written_ms INTEGER NOT NULL,"                  /* when it last was, for sure */
+    "  ok         INTEGER NOT NULL"                   /* 0: the last try did not reach it */
+    ") STRICT, WITHOUT ROWID;",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

@@ -10,6 +10,7 @@
 #include "storage/fold.h"
 #include "storage/fsio.h"
 #include "storage/keep.h"
+#include "storage/keyfile.h"
 #include "storage/log.h"
 #include "storage/record.h"
 #include "storage/store.h"

@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/err.h"
 #include "storage/db.h"
@@ -110,4 +111,81 @@ int vault_get_number(struct vault *vault, uint64_t number, struct vault_key *key
     query_start(&q, vault->db, "SELECT number, key FROM keys WHERE number = ?");
     query_put_u64(&q, number);
     return vault_read(&q, key_out);
+}
+
+/* -- all of it -------------------------------------------------------------------------------------------- */
+
+int vault_snapshot(struct vault *vault)
+{
+    int err = db_begin(vault->db);
+    if (err) return err;
+    struct query q;
+    query_start(&q, vault->db, "SELECT 1 FROM sqlite_sequence LIMIT 1");    /* SQLite pins the state at the first read */
+    err = query_end(&q, query_row(&q));
+    if (err == ERR_NOT_FOUND) err = 0;
+    if (err) db_rollback(vault->db);
+    return err;
+}
+
+void vault_snapshot_end(struct vault *vault)
+{
+    db_rollback(vault->db);
+}
+
+int vault_count(struct vault *vault, uint64_t *count_out, uint64_t *last_number_out)
+{
+    struct query q;
+    query_start(&q, vault->db, "SELECT (SELECT count(*) FROM keys),"
+                               " ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'keys'), 0)");
+    int err = query_row(&q);
+    if (!err) {
+        *count_out = query_get_u64(&q);
+        *last_number_out = query_get_u64(&q);
+    }
+    return query_end(&q, err);
+}
+
+int vault_each(struct vault *vault, int (*each)(void *arg, const struct vault_row *row), void *arg)
+{
+    struct query q;
+    struct vault_row row;
+    int err;
+    query_start(&q, vault->db, "SELECT number, partition, made_ms, key FROM keys ORDER BY number");
+    while ((err = query_row(&q)) == 0) {
+        memset(&row, 0, sizeof row);
+        row.number = query_get_u64(&q);
+        query_get_blob(&q, row.partition.v, sizeof row.partition.v);
+        row.made_ms = query_get_u64(&q);
+        row.erased = query_get_null(&q);
+        if (!row.erased) query_get_blob(&q, row.key, sizeof row.key);
+        if (!q.err) err = each(arg, &row);
+        if (err || q.err) break;
+    }
+    sodium_memzero(&row, sizeof row);
+    return query_end(&q, err == ERR_END ? 0 : err);
+}
+
+int vault_import(struct vault *vault, const struct vault_row *row)
+{
+    struct query q;
+    query_start(&q, vault->db, "INSERT INTO keys (number, partition, made_ms, key)"
+                               " VALUES (?1, ?2, ?3, CASE WHEN ?4 THEN NULL ELSE ?5 END)");
+    query_put_u64(&q, row->number);
+    query_put_blob(&q, row->partition.v, sizeof row->partition.v);
+    query_put_u64(&q, row->made_ms);
+    query_put_u64(&q, row->erased);
+    query_put_blob(&q, row->key, sizeof row->key);
+    return query_run(&q);
+}
+
+int vault_import_end(struct vault *vault, uint64_t last_number)
+{
+    struct query q;
+    /* An import of no row has made no entry there yet. */
+    query_start(&q, vault->db, "DELETE FROM sqlite_sequence WHERE name = 'keys'");
+    int err = query_run(&q);
+    if (err) return err;
+    query_start(&q, vault->db, "INSERT INTO sqlite_sequence (name, seq) VALUES ('keys', ?)");
+    query_put_u64(&q, last_number);
+    return query_run(&q);
 }

@@ -30,4 +30,24 @@ int vault_get(struct vault *vault, const struct conv_id *partition, struct vault
 /* By number, for replay: the key may belong to an older number of the partition. */
 int vault_get_number(struct vault *vault, uint64_t number, struct vault_key *key_out);
 
+/* -- all of it, for key files ------------------------------------------------------------------------------- */
+struct vault_row {                              /* of a key ever made */
+    uint64_t number;
+    struct conv_id partition;
+    uint64_t made_ms;
+    bool erased;                                /* then `key` is zeros */
+    uint8_t key[RECORD_KEY_BYTES];
+};
+/* All reads between the two see one state. No transaction may be open. */
+int vault_snapshot(struct vault *vault);
+void vault_snapshot_end(struct vault *vault);
+/* How many rows there are, and the highest number ever given. */
+int vault_count(struct vault *vault, uint64_t *count_out, uint64_t *last_number_out);
+/* Every row, numbers rising; stops at each()'s first non-zero answer and returns it. */
+int vault_each(struct vault *vault, int (*each)(void *arg, const struct vault_row *row), void *arg);
+/* Into an empty vault, inside the writer's transaction: a row as it was; and that numbers go on above `last_number`, which
+ * comes after the rows. ERR_EXISTS (the number). */
+int vault_import(struct vault *vault, const struct vault_row *row);
+int vault_import_end(struct vault *vault, uint64_t last_number);
+
 #endif
