@@ -200,6 +200,16 @@ int db_checkpoint(struct db *db)
     return code == SQLITE_BUSY ? 0 : db_err(db, code);
 }
 
+int db_scrub(struct db *db)
+{
+    if (db->failed) return db->failed;
+    sqlite3_busy_timeout(db->sqlite, DB_SCRUB_MS_MAX);
+    int code = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->sqlite, DB_BUSY_MS_MAX);
+    if (code == SQLITE_OK) db->wal_frames = 0;
+    return db_err(db, code);
+}
+
 /* -- queries ---------------------------------------------------------------------------------------------- */
 
 void query_start(struct query *q, struct db *db, const char *sql)

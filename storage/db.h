@@ -29,6 +29,8 @@ enum {
     DB_STATEMENTS_MAX = 96,
     /* Only a recovery of the WAL index or the last close can hold a lock we want; both take milliseconds. */
     DB_BUSY_MS_MAX = 10 * 1000,
+    /* How long a scrub waits for readers before it says "again": what else the thread has to do waits as long. */
+    DB_SCRUB_MS_MAX = 50,
 };
 
 struct db_statement { const char *sql; sqlite3_stmt *stmt; };
@@ -61,6 +63,10 @@ int db_commit(struct db *db);           /* after an error nothing of the transac
 void db_rollback(struct db *db);        /* harmless without a transaction */
 int db_exec(struct db *db, const char *sql);
 int db_checkpoint(struct db *db);       /* moves what it can from the WAL to the file; never waits for readers */
+
+/* Outside a transaction. Moves the whole WAL into the file, overwrites and empties it: what was deleted or overwritten
+ * (with secure_delete) before is in neither file any more. ERR_AGAIN: a reader holds the WAL. */
+int db_scrub(struct db *db);
 
 struct query {
     struct db *db;

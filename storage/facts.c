@@ -26,6 +26,7 @@ int facts_open(const struct fsio *fs, const char *path, bool writer, struct fact
         .migrations = facts_migrations,
         .migration_count = facts_migration_count,
         .cache_kib = writer ? FACTS_WRITER_CACHE_KIB : FACTS_READER_CACHE_KIB,
+        .secure_delete = true,           /* names and tokens are in it: what was deleted is not to be read */
     };
     int err = db_open(fs, path, &how, &facts->db);
     if (err) free(facts);

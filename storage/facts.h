@@ -194,7 +194,8 @@ struct scan_row {
     uint64_t head;
     uint64_t last_ms;             /* time of the head; 0: nothing yet */
     bool has_cursor;              /* false: this device never acknowledged anything here */
-    uint64_t delivered;           /* this device's cursor; without one, the furthest of its user's devices */
+    uint64_t delivered;           /* this device's cursor; without one, the furthest of its user's devices, or what
+                                   * lies below all that the user may see */
     uint64_t marked_ms;
 };
 int facts_scan(struct facts *facts, const struct user_id *user, struct device_id device, uint8_t after_type,

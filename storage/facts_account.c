@@ -13,6 +13,9 @@
 int facts_user_add(struct facts *facts, const struct user_id *user, const char *password_hash, uint64_t now_ms)
 {
     assert(strlen(password_hash) < PASSWORD_HASH_MAX);
+    bool was = false, alike;
+    int err = facts_name_was_erased(facts, user, &was, &alike);
+    if (err || was) return err ? err : ERR_EXISTS;
     struct query q;
     query_start(&q, facts->db, "INSERT INTO users (user, password_hash, created_ms) VALUES (?, ?, ?)");
     query_put_user(&q, user);
@@ -87,7 +90,12 @@ int facts_name_check(struct facts *facts, const struct user_id *user, bool *alik
     int err = query_row(&q);
     if (!err) *alike_out = query_get_u64(&q) == 0;
     err = query_end(&q, err);
-    return err == ERR_NOT_FOUND ? 0 : err ? err : ERR_EXISTS;
+    if (err != ERR_NOT_FOUND) return err ? err : ERR_EXISTS;
+    bool was = false, alike = false;
+    err = facts_name_was_erased(facts, user, &was, &alike);
+    if (err || (!was && !alike)) return err;
+    *alike_out = !was;
+    return ERR_EXISTS;
 }
 
 int facts_skeleton(struct facts *facts, const char *name, char out[static USER_ID_LEN_MAX + 1])

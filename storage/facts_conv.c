@@ -166,7 +166,8 @@ int facts_scan(struct facts *facts, const struct user_id *user, struct device_id
     query_start(&q, facts->db,
                 "SELECT m.conv, m.type, c.head, c.last_id, c.marked_ms, coalesce(k.delivered, 0) > 0,"
                 "       CASE WHEN k.delivered > 0 THEN k.delivered"
-                "            ELSE (SELECT u.delivered FROM members u WHERE u.conv = m.conv AND u.user = m.user) END"
+                "            ELSE (SELECT max(u.delivered, u.from_seq - 1)"
+                "                  FROM members u WHERE u.conv = m.conv AND u.user = m.user) END"
                 " FROM members m INDEXED BY members_by_user"
                 " CROSS JOIN convs c ON c.conv = m.conv"
                 " LEFT JOIN cursors k ON k.conv = m.conv AND k.user = m.user AND k.device = ?"

@@ -11,6 +11,12 @@ struct facts { struct db *db; };
 int facts_conv_rows(struct facts *facts, const struct conv_id *conv, const struct user_id *a,
                     const struct user_id *b, uint64_t now_ms);
 
+/* facts_erase.c: was this very name erased, or one that looks like it? */
+int facts_name_was_erased(struct facts *facts, const struct user_id *user, bool *was_out, bool *alike_out);
+/* What was begun to be erased: the next of each kind. ERR_NOT_FOUND: none. */
+int facts_erasing_conv(struct facts *facts, struct conv_id *conv_out);
+int facts_erasing_user(struct facts *facts, struct user_id *user_out);
+
 /* What is left of a name when what looks alike is the same: an expression of SQL, in the index and in what asks it. It
  * is part of migration 3 and never changes: another one needs another index. */
 #define FACTS_SKELETON(name)                                                                          \

@@ -136,5 +136,19 @@ const char *const facts_migrations[] = {
     "  written_ms INTEGER NOT NULL,"                  /* when it last was, for sure */
     "  ok         INTEGER NOT NULL"                   /* 0: the last try did not reach it */
     ") STRICT, WITHOUT ROWID;",
+
+    /* 5: erasing */
+
+    /* Of names that were erased a hash under this key is left. Empty: none was. */
+    "ALTER TABLE node ADD COLUMN name_key BLOB NOT NULL DEFAULT x'';"
+    /* 1: something was erased, and the files may still show it. */
+    "ALTER TABLE node ADD COLUMN scrub INTEGER NOT NULL DEFAULT 0;"
+    /* 1: being erased; what is left to do a start goes on with. */
+    "ALTER TABLE users ADD COLUMN erasing INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX users_erasing ON users (user) WHERE erasing = 1;"
+    /* Conversations that are being erased. */
+    "CREATE TABLE erasing (conv BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
+    /* Of each erased name two: itself and its skeleton. */
+    "CREATE TABLE erased_names (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

@@ -6,6 +6,7 @@
 #ifndef PIPIT_STORAGE_STORAGE_H
 #define PIPIT_STORAGE_STORAGE_H
 
+#include "storage/erase.h"
 #include "storage/facts.h"
 #include "storage/fold.h"
 #include "storage/fsio.h"

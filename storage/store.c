@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/erase.h"
 #include "storage/vfs.h"
 
 enum {
@@ -284,6 +285,14 @@ static int store_replay(struct store *store, const struct store_opening *how, ch
     return err;
 }
 
+/* -- what was being erased ---------------------------------------------------------------------------------- */
+
+static int store_finish_erasing(struct store *store, char why[static WHY_BYTES])
+{
+    int err = erase_finish(store->facts, store->vault, &store->erased);
+    return err ? say(err, why, "erasing what was begun: %s", err_text(err)) : 0;
+}
+
 /* -- logs ------------------------------------------------------------------------------------------------- */
 
 static void store_close_logs(struct store *store)
@@ -323,6 +332,8 @@ int store_open(const struct fsio *fs, const char *dir, const struct store_openin
     if (err) goto fail_vault;
     err = store_replay(store, how, why);
     if (err) goto fail_facts;
+    err = store_finish_erasing(store, why);
+    if (err) goto fail_logs;
     err = store_open_logs(store, how->shards, why);
     if (err) goto fail_logs;
     return 0;

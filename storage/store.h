@@ -11,6 +11,7 @@
 #ifndef PIPIT_STORAGE_STORE_H
 #define PIPIT_STORAGE_STORE_H
 
+#include "storage/erase.h"
 #include "storage/facts.h"
 #include "storage/log.h"
 
@@ -24,6 +25,7 @@ struct store {
     uint32_t log_count;
     struct node_row node;
     struct logs_report report;
+    struct erase_count erased;    /* by this opening: what was begun before a crash */
     int lock;
 };
 struct store_opening {

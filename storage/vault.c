@@ -189,3 +189,18 @@ int vault_import_end(struct vault *vault, uint64_t last_number)
     query_put_u64(&q, last_number);
     return query_run(&q);
 }
+
+int vault_erase(struct vault *vault, const struct conv_id *partition, uint64_t *count_out)
+{
+    struct query q;
+    query_start(&q, vault->db, "UPDATE keys SET key = NULL WHERE partition = ? AND key IS NOT NULL");
+    query_put_blob(&q, partition->v, sizeof partition->v);
+    int err = query_run(&q);
+    if (!err) *count_out = (uint64_t)sqlite3_changes(vault->db->sqlite);
+    return err;
+}
+
+int vault_scrub(struct vault *vault)
+{
+    return db_scrub(vault->db);
+}

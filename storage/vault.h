@@ -50,4 +50,11 @@ int vault_each(struct vault *vault, int (*each)(void *arg, const struct vault_ro
 int vault_import(struct vault *vault, const struct vault_row *row);
 int vault_import_end(struct vault *vault, uint64_t last_number);
 
+/* The partition's keys are gone once this is committed; their numbers are remembered as erased. *count_out of them: 0
+ * when it had none, or none any more. vault_make() gives it another one then. */
+int vault_erase(struct vault *vault, const struct conv_id *partition, uint64_t *count_out);
+/* Outside a transaction: after it neither keys.db nor its WAL has a byte of a key erased before. ERR_AGAIN: a reader
+ * holds the WAL; try again. */
+int vault_scrub(struct vault *vault);
+
 #endif

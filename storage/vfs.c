@@ -32,6 +32,7 @@
 
 enum {
     VFS_NAME_BYTES = 32,
+    WIPE_BYTES = 64 * 1024,
     SECTOR_BYTES = 4096,          /* what today's disks write at once; SQLite's page is as large */
 };
 
@@ -156,10 +157,43 @@ static int vfs_write(sqlite3_file *base, const void *from, int len, sqlite3_int6
     return code_of(fs->pwritev(fs->self, f->file, &part, 1, (uint64_t)offset), SQLITE_IOERR_WRITE);
 }
 
+/* Zeros from `at` to `end`, and synced. */
+static int wal_overwrite(struct vfs_file *f, uint64_t at, uint64_t end)
+{
+    static const uint8_t zeros[WIPE_BYTES];
+    const struct fsio *fs = f->vfs->fs;
+    for (; at < end; at += WIPE_BYTES) {
+        struct iovec part = { (void *)zeros, end - at < WIPE_BYTES ? (size_t)(end - at) : WIPE_BYTES };
+        int err = fs->pwritev(fs->self, f->file, &part, 1, at);
+        if (err) return err;
+    }
+    return fs->sync(fs->self, f->file);
+}
+
+/* SQLite empties a WAL when all of it is in the database, durably, and nobody reads it: a scrub (db.h) asks for that.
+ * What lies in it is overwritten first, or the blocks that are given back would still have it. The header goes first
+ * and alone: a WAL of which the end is missing would be taken for a shorter one, older than the database. */
+static int wal_empty(struct vfs_file *f)
+{
+    const struct fsio *fs = f->vfs->fs;
+    uint64_t size = 0;
+    int err = fs->size(fs->self, f->file, &size);
+    if (err) return code_of(err, SQLITE_IOERR_FSTAT);
+    if (f->sync_failed) return SQLITE_IOERR_FSYNC;
+    if (size > 0) err = wal_overwrite(f, 0, size < SECTOR_BYTES ? size : SECTOR_BYTES);
+    if (!err && size > SECTOR_BYTES) err = wal_overwrite(f, SECTOR_BYTES, size);
+    if (!err) err = fs->truncate(fs->self, f->file, 0);
+    if (!err && size > 0) err = fs->sync(fs->self, f->file);
+    if (!err) f->unsynced_from = UINT64_MAX;
+    else f->sync_failed = true;            /* what of it is on the disk is unknown: nothing is built on it */
+    return code_of(err, SQLITE_IOERR_TRUNCATE);
+}
+
 static int vfs_truncate(sqlite3_file *base, sqlite3_int64 size)
 {
     struct vfs_file *f = file_of(base);
     const struct fsio *fs = f->vfs->fs;
+    if (f->is_wal && size == 0) return wal_empty(f);
     return code_of(fs->truncate(fs->self, f->file, (uint64_t)size), SQLITE_IOERR_TRUNCATE);
 }
 
