@@ -37,6 +37,23 @@ static uint64_t checksum_of(const uint8_t *record, size_t len)
     return XXH3_64bits(record + AT_FORMAT, len - AT_FORMAT);
 }
 
+/* All of the header but the checksum. */
+static void head_put(uint8_t *at, const struct record *head, size_t len)
+{
+    put_u32(at + AT_LENGTH, (uint32_t)len);
+    at[AT_FORMAT] = RECORD_FORMAT;
+    at[AT_KIND] = head->kind;
+    put_u16(at + AT_FLAGS, head->flags);
+    memcpy(at + AT_PARTITION, head->partition.v, sizeof head->partition.v);
+    put_u32(at + AT_LOG, head->log);
+    put_u64(at + AT_NUMBER, head->number);
+    put_u64(at + AT_KEY, head->key);
+    put_u64(at + AT_SEQ, head->seq);
+    memcpy(at + AT_ID, head->id.v, sizeof head->id.v);
+    put_u64(at + AT_COUNTED, head->counted);
+    put_u64(at + AT_EXPIRY, head->expiry_ms);
+}
+
 size_t record_bytes(const struct record *head, const struct entry *entry)
 {
     return RECORD_HEADER_BYTES + entry_bytes(head->kind, entry) + RECORD_TAG_BYTES;
@@ -52,19 +69,7 @@ int record_write(const struct record *head, const struct entry *entry, const uin
     uint8_t *at = buf_grow(to, RECORD_HEADER_BYTES);
     if (!at)
         return to->err;
-    put_u32(at + AT_LENGTH, (uint32_t)len);
-    at[AT_FORMAT] = RECORD_FORMAT;
-    at[AT_KIND] = head->kind;
-    put_u16(at + AT_FLAGS, head->flags);
-    memcpy(at + AT_PARTITION, head->partition.v, sizeof head->partition.v);
-    put_u32(at + AT_LOG, head->log);
-    put_u64(at + AT_NUMBER, head->number);
-    put_u64(at + AT_KEY, head->key);
-    put_u64(at + AT_SEQ, head->seq);
-    memcpy(at + AT_ID, head->id.v, sizeof head->id.v);
-    put_u64(at + AT_COUNTED, head->counted);
-    put_u64(at + AT_EXPIRY, head->expiry_ms);
-
+    head_put(at, head, len);
     entry_encode(head->kind, entry, to);
     buf_grow(to, RECORD_TAG_BYTES);
     if (to->err)
@@ -98,6 +103,16 @@ void record_peek(const uint8_t *at, struct record *out, size_t *len_out)
     out->counted = get_u64(at + AT_COUNTED);
     out->expiry_ms = get_u64(at + AT_EXPIRY);
     out->sealed = bytes_of(at + RECORD_HEADER_BYTES, len - RECORD_HEADER_BYTES);
+}
+
+size_t record_restore(const struct record *record, uint8_t *to)
+{
+    size_t len = RECORD_HEADER_BYTES + record->sealed.len;
+    assert(record->sealed.len >= RECORD_TAG_BYTES && len <= RECORD_BYTES_MAX);
+    head_put(to, record, len);
+    memcpy(to + RECORD_HEADER_BYTES, record->sealed.at, record->sealed.len);
+    put_u64(to + AT_CHECKSUM, checksum_of(to, len));
+    return len;
 }
 
 int record_parse(struct bytes in, struct record *out, size_t *len_out)

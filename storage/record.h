@@ -102,6 +102,10 @@ int record_parse(struct bytes in, struct record *out, size_t *len_out);
 /* The same for bytes that passed record_parse() or came from record_write() before: nothing is checked again. */
 void record_peek(const uint8_t *at, struct record *out, size_t *len_out);
 
+/* The whole record again from its fields and sealed part: of a record that was parsed, byte for byte what it was parsed
+ * from. `to` has room for RECORD_BYTES_MAX; the sealed part fits that (asserted). Returns the length. */
+size_t record_restore(const struct record *record, uint8_t *to);
+
 /* Open the sealed part. `whole` are the record's bytes as parsed. The plain bytes go to `room_bytes` (cleared
  * first), *out points into it and into `marks_room` (may be NULL unless the kind is RECORD_KIND_MARKS).
  * Returns 0, ERR_CORRUPT (tag or content wrong), ERR_NEWER or ERR_NOMEM. */

@@ -96,11 +96,13 @@ struct sorted_cursor {
     enum find_what what;
     uint64_t from, to;
     bool newest, ended;
-    uint64_t left;                       /* records still likely to be asked for */
-    struct buf page;                     /* the lowest index page at hand … */
-    uint64_t page_number, page_offset;   /* … which one, and where */
-    uint32_t slot;                       /* the next block, as an entry of that page */
-    struct buf data;                     /* neighbouring blocks, from `first` to before `last`, entries of that page */
+    uint64_t left;                       /* records still likely to be asked for; UINT64_MAX: all */
+    struct buf page;                     /* the lowest index page at hand, when it is not the table's */
+    const uint8_t *entries;              /* its entries … */
+    uint32_t entry_count;
+    uint64_t page_number, page_offset;   /* … which one it is, and where */
+    uint32_t slot;                       /* the entry of the next block; when newest, one above it */
+    struct buf data;                     /* neighbouring blocks: those of entries first..last - 1 */
     uint32_t first, last;
     struct record *records;              /* of the block at hand, those looked for; sealed parts lie in data */
     size_t count, cap, at;
