@@ -18,27 +18,18 @@
 #include "proto/err.h"
 #include "storage/logs.h"
 
-/* Memory for what is durable already. There is no way back from here and none forward without it: crashing and
- * recovering from the log is the one clean answer. */
-static void *must_grow(void *array, size_t count, size_t each)
-{
-    void *at = realloc(array, count * each);
-    assert(at);
-    return at;
-}
-
-/* Take a new segment into the list, and its reference with it. */
+/* The segment before is closed: everybody may find it. Packing 64 MiB of small records copies 5 MiB: about a
+ * millisecond, once. */
 static void log_adopt(struct log *log, struct segment *segment)
 {
-    if (log->segment_count == log->segment_cap) {
-        log->segment_cap = log->segment_cap ? 2 * log->segment_cap : 4;
-        log->segments = must_grow(log->segments, log->segment_cap, sizeof *log->segments);
-        log->ranges = must_grow(log->ranges, log->logs->segment_count + log->segment_cap, sizeof *log->ranges);
-    }
-    /* The one before is closed. Packing 64 MiB of small records copies 5 MiB: about a millisecond, once. */
-    if (log->segment_count > 0)
-        index_pack(&log->segments[log->segment_count - 1]->index);
-    log->segments[log->segment_count++] = segment;
+    struct segment *closed = log->segment;
+    index_pack(&closed->index);
+    /* It is durable. Without memory to find it by there is no way back from here and none forward: crashing and
+     * recovering from the log is the one clean answer. */
+    int err = list_add(log->logs, closed);
+    assert(!err);
+    segment_unref(closed);
+    log->segment = segment;
 }
 
 int logs_log(struct logs *logs, uint32_t number, struct log **log_out)
@@ -65,7 +56,7 @@ int logs_log(struct logs *logs, uint32_t number, struct log **log_out)
     if (err)
         goto fail;
     log->writer.end = SEGMENT_HEADER_BYTES;
-    log_adopt(log, log->writer.segment);
+    log->segment = log->writer.segment;
     end->in_use = true;
     *log_out = log;
     return 0;
@@ -81,9 +72,7 @@ void log_close(struct log *log)
     if (!log)
         return;
     assert(!log->in_flight);
-    for (size_t i = 0; i < log->segment_count; i++)
-        segment_unref(log->segments[i]);
-    free(log->segments);
+    segment_unref(log->segment);
     free(log->ranges);
     batch_fini(&log->batches[0]);
     batch_fini(&log->batches[1]);
@@ -128,7 +117,7 @@ static void log_index(struct log *log, const struct batch *batch)
         struct record record;
         record_peek(payload.at + done, &record, &len);
         int err = segment_add(batch->segment, &record, at + done, len);
-        assert(!err);                    /* memory (see must_grow), or sequences that did not rise */
+        assert(!err);                    /* memory (see log_adopt), or sequences that did not rise */
         log->committed = record.number;
     }
     batch->segment->bytes = at + payload.len;
@@ -138,7 +127,7 @@ void log_done(struct log *log, struct batch *batch, int err)
 {
     assert(batch && batch == log->in_flight);
     log->in_flight = NULL;
-    if (log->writer.segment != log->segments[log->segment_count - 1])
+    if (log->writer.segment != log->segment)
         log_adopt(log, log->writer.segment);
     if (!err) {
         log_index(log, batch);
@@ -183,7 +172,7 @@ static int writer_roll(struct log_writer *writer, const struct logs *logs, const
     int err = segment_create(logs->fs, logs->dir, &head, &segment);
     if (err)
         return err;
-    writer->segment = segment;           /* the one before stays in the shard's list */
+    writer->segment = segment;           /* the one before is the shard's until log_done() */
     writer->end = SEGMENT_HEADER_BYTES;
     return 0;
 }

@@ -48,7 +48,7 @@ struct logs_opening {
 };
 struct logs_report {
     uint64_t replayed;                          /* records */
-    uint32_t segments;
+    uint32_t segments, sorted;                  /* all, and the sorted ones of them */
     uint64_t bytes;
     uint32_t torn_count;                        /* tails cut off */
     char torn_file[FS_NAME_MAX + 1];            /* the last of them */
@@ -118,9 +118,16 @@ typedef int segment_record_fn(void *arg, uint64_t offset, uint64_t batch, const 
 int segment_walk(const struct fsio *fs, const char *path, struct segment_head *head_out,
                  segment_record_fn *each, void *arg, uint64_t *offset_out);
 
-struct logs_stats { uint64_t bytes, records, segments, index_bytes; };
-/* Of this log's own segments since the start, and, once in `logs`, those found at the start. */
-void logs_stats(const struct logs *logs, struct logs_stats *out);
+struct logs_stats {
+    uint64_t bytes, records;                    /* marks included */
+    uint64_t segments, sorted;                  /* all, and the sorted ones of them */
+    uint64_t index_bytes;                       /* of memory */
+    uint64_t source_bytes, written_bytes;       /* of the sorted: when appended, and all ever written for them */
+};
+/* Of all closed segments (any thread), and of a log's open one (its shard). */
+void logs_stats(struct logs *logs, struct logs_stats *out);
 void log_stats(const struct log *log, struct logs_stats *out);
+/* The next serial of a sorted file, never given before in this folder. Any thread. */
+uint64_t logs_serial_next(struct logs *logs);
 
 #endif

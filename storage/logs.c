@@ -1,10 +1,10 @@
 /* logs.c - the node's set of segments: opening it, finding records in it, counting it.
  *
- * What was found at the start is frozen, and each log adds a list of its own, so log_find() looks into both without a
- * lock. A partition may have records in several logs, one after the other, when the number of shards changed. Each
- * segment then holds one stretch of its sequences; log_find() merges the stretches by sequence and does not care which
- * log they came from. Sorted segments will answer the same question from an index on disk: what they must offer is
- * what index_range() offers here. */
+ * All closed segments stand in one list (list.h); each log has its open one besides. A partition may have records in
+ * several logs, one after the other, when the number of shards changed. Each segment then holds one stretch of its
+ * sequences; log_find() merges the stretches by sequence and does not care which log they came from. It sees unsorted
+ * segments alone: view.h sees all. */
+#include "storage/keep.h"
 #include "storage/logs.h"
 
 #include <assert.h>
@@ -50,6 +50,9 @@ int logs_open(const struct fsio *fs, const char *dir, const struct logs_opening 
     strcpy(logs->dir, dir);
     logs->segment_bytes = how->segment_bytes ? how->segment_bytes : SEGMENT_BYTES_DEFAULT;
     logs->now_ms = how->now_ms;
+    sorted_pins_init(&logs->pins, SORTED_PINNED_BYTES_MAX);
+    pthread_mutex_init(&logs->list_lock, NULL);
+    pthread_mutex_init(&logs->change_lock, NULL);
     int err = dir_make(fs, dir);
     if (!err)
         err = logs_recover(logs, how, report_out);
@@ -67,13 +70,22 @@ void logs_close(struct logs *logs)
         return;
     for (size_t i = 0; i < LOGS_MAX; i++)
         assert(!logs->ends[i].in_use);
-    for (size_t i = 0; i < logs->segment_count; i++)
-        segment_unref(logs->segments[i]);
-    free(logs->segments);
+    list_unref(logs->list);
+    pthread_mutex_destroy(&logs->change_lock);
+    pthread_mutex_destroy(&logs->list_lock);
     free(logs);
 }
 
 /* ---- finding ---- */
+
+static void ranges_grow(struct log *log, size_t count)
+{
+    if (count <= log->range_cap)
+        return;
+    log->range_cap = 2 * count;
+    log->ranges = realloc(log->ranges, log->range_cap * sizeof *log->ranges);
+    assert(log->ranges);
+}
 
 static void ranges_add(struct log *log, size_t *count, struct segment *segment, const struct conv_id *partition,
                        enum find_what what, uint64_t from, uint64_t to)
@@ -114,11 +126,12 @@ static struct index_entry range_take(struct log_range *range, bool newest)
 size_t log_find(struct log *log, const struct conv_id *partition, enum find_what what, uint64_t from, uint64_t to,
                 bool newest, size_t max, struct place *places_out)
 {
+    struct segment_list *list = list_get(log->logs);
     size_t count = 0;
-    for (size_t i = 0; i < log->logs->segment_count; i++)
-        ranges_add(log, &count, log->logs->segments[i], partition, what, from, to);
-    for (size_t i = 0; i < log->segment_count; i++)
-        ranges_add(log, &count, log->segments[i], partition, what, from, to);
+    ranges_grow(log, list->segment_count + 1);
+    for (size_t i = 0; i < list->segment_count; i++)
+        ranges_add(log, &count, list->segments[i], partition, what, from, to);
+    ranges_add(log, &count, log->segment, partition, what, from, to);
 
     size_t found = 0;
     struct log_range *range;
@@ -142,27 +155,49 @@ size_t log_find(struct log *log, const struct conv_id *partition, enum find_what
     }
     if (newest && found < max)
         memmove(places_out, places_out + (max - found), found * sizeof *places_out);
+    list_unref(list);
     return found;
 }
 
 /* ---- counting ---- */
 
-static void stats_of(struct segment *const *segments, size_t count, struct logs_stats *out)
+static void stats_add(const struct segment *segment, struct logs_stats *out)
 {
-    *out = (struct logs_stats){ .segments = count };
-    for (size_t i = 0; i < count; i++) {
-        out->bytes += segments[i]->bytes;
-        out->records += segments[i]->records;
-        out->index_bytes += index_bytes(&segments[i]->index);
-    }
+    out->segments++;
+    out->bytes += segment->bytes;
+    out->records += segment->records;
+    out->index_bytes += index_bytes(&segment->index);
 }
 
-void logs_stats(const struct logs *logs, struct logs_stats *out)
+void logs_stats(struct logs *logs, struct logs_stats *out)
 {
-    stats_of(logs->segments, logs->segment_count, out);
+    struct segment_list *list = list_get(logs);
+    *out = (struct logs_stats){ .segments = list->table_count, .sorted = list->table_count };
+    for (size_t i = 0; i < list->segment_count; i++)
+        stats_add(list->segments[i], out);
+    for (size_t i = 0; i < list->table_count; i++) {
+        const struct sorted_meta *meta = sorted_meta(list->tables[i]);
+        out->bytes += meta->bytes;
+        out->records += meta->records + meta->marks;
+        out->source_bytes += meta->source_bytes;
+        out->written_bytes += meta->source_bytes + meta->written_bytes;
+    }
+    list_unref(list);
+    out->index_bytes += atomic_load(&logs->pins.bytes);
 }
 
 void log_stats(const struct log *log, struct logs_stats *out)
 {
-    stats_of(log->segments, log->segment_count, out);
+    *out = (struct logs_stats){ 0 };
+    stats_add(log->segment, out);
+}
+
+uint64_t logs_serial(const struct logs *logs)
+{
+    return atomic_load(&logs->serial);
+}
+
+uint64_t logs_serial_next(struct logs *logs)
+{
+    return atomic_fetch_add(&logs->serial, 1) + 1;
 }

@@ -1,8 +1,13 @@
-/* logs.h - the inside of struct logs and struct log, shared by logs.c, log.c and recover.c. */
+/* logs.h - the inside of struct logs and struct log, shared by logs.c, log.c, list.c, view.c,
+ * recover*.c and the keeper. */
 #ifndef PIPIT_STORAGE_LOGS_H
 #define PIPIT_STORAGE_LOGS_H
 
+#include <pthread.h>
+
+#include "storage/list.h"
 #include "storage/segment.h"
+#include "storage/sorted.h"
 
 struct log_end {                  /* of one log, as recovery found it */
     uint64_t number;              /* last record; 0: none ever */
@@ -10,14 +15,23 @@ struct log_end {                  /* of one log, as recovery found it */
     bool in_use;                  /* logs_log() was called for it */
 };
 
-/* Nothing here changes after the start, so all shards read it without a lock. */
+struct keep;                      /* what the keeper remembers between its steps (keep.c) */
+
 struct logs {
+    /* -- never changes after the start -- */
     const struct fsio *fs;
     char dir[FS_PATH_MAX];
     uint64_t segment_bytes;
     uint64_t now_ms;              /* of the start: when the first segments were made */
-    struct segment **segments;    /* those found, by log and first number; none is empty */
-    size_t segment_count;
+    /* -- all threads -- */
+    struct sorted_pins pins;
+    atomic_uint_least64_t serial; /* the highest given to a sorted file */
+    pthread_mutex_t list_lock;    /* while the pointer below is taken or exchanged */
+    pthread_mutex_t change_lock;  /* while the next list is made of it */
+    struct segment_list *list;    /* all closed segments (list.h) */
+    /* -- the keeper's thread alone -- */
+    struct keep *keep;
+    /* -- main alone -- */
     struct log_end ends[LOGS_MAX];
 };
 
@@ -45,12 +59,12 @@ struct log {
     struct batch *in_flight;      /* with the committer, or NULL */
     uint64_t committed, appended;
     bool read_only;
-    struct segment **segments;    /* made since the start, the open one last; each holds a reference */
-    size_t segment_count, segment_cap;
-    struct log_range *ranges;     /* scratch of log_find(): one for each segment of logs and log */
+    struct segment *segment;      /* the open one, as far as it is findable; holds a reference */
+    struct log_range *ranges;     /* scratch of log_find(): one for each segment of the list, and the open one */
+    size_t range_cap;
 };
 
-/* recover.c: fill in segments and ends. On error the caller frees what is there. */
+/* recover.c: fill in list, serial and ends. On error the caller frees what is there. */
 int logs_recover(struct logs *logs, const struct logs_opening *how, struct logs_report *report);
 
 #endif

@@ -2,9 +2,10 @@
  *
  * Three steps over all logs, one after the other:
  *
- *   survey   read and check every file; index it. Changes nothing, so that ERR_CORRUPT leaves all as it was.
- *   mend     remove files without records, cut a torn tail, settle the last batch. All of it may be cut short by
- *            another crash and is simply done again.
+ *   survey   open every sorted file by its footer; read, check and index every other one, but for those that a sorted
+ *            file has replaced. Changes nothing, so that ERR_CORRUPT leaves all as it was.
+ *   mend     remove files that were replaced, never finished or have no records; cut a torn tail, settle the last batch.
+ *            All of it may be cut short by another crash and is simply done again.
  *   replay   give the caller each record above its flushed number.
  *
  * What may be wrong after a power cut, and is mended: the last file of a log may be empty, short or have a bad header
@@ -27,7 +28,7 @@
 #include <string.h>
 
 #include "proto/err.h"
-#include "storage/logs.h"
+#include "storage/recover.h"
 
 struct found {                    /* one file */
     char name[SEGMENT_NAME_BYTES];
@@ -36,6 +37,7 @@ struct found {                    /* one file */
     struct segment *segment;      /* once its header was read; NULL: a file that never got one */
     uint64_t size;
     uint64_t end;                 /* of its last whole batch */
+    bool replaced;                /* a sorted file has its records */
     bool torn;                    /* bytes behind `end` are a torn batch */
     uint64_t last_batch_at;       /* offset of the last whole batch; 0: it has none */
 };
@@ -46,6 +48,7 @@ struct recovery {
     struct logs_report *report;
     struct found *found;          /* sorted by log and first number */
     size_t count, cap;
+    struct found_tables tables;
     uint64_t flushed[LOGS_MAX];
 };
 
@@ -68,6 +71,10 @@ static int on_name(void *arg, const char *name)
     struct recovery *r = arg;
     uint32_t log;
     uint64_t first_number;
+    bool is_sorted;
+    int err = tables_on_name(&r->tables, name, &is_sorted);
+    if (err || is_sorted)
+        return err;
     if (!segment_name_parse(name, &log, &first_number))
         return 0;                        /* not ours: a lost+found, somebody's notes */
     if (log >= LOGS_MAX || first_number == 0)
@@ -172,66 +179,120 @@ static int survey_batches(struct recovery *r, struct found *file, struct log_end
     return err == ERR_END ? 0 : err;
 }
 
-/* All files of one log, from found[first] up to found[end_index]. */
-static int survey_log(struct recovery *r, size_t first, size_t end_index)
+/* Sorted files hold the next records of the log, or none do. */
+static int survey_spans(struct recovery *r, uint32_t log, struct log_end *end, bool *begun)
 {
-    struct log_end *end = &r->logs->ends[r->found[first].log];
+    const struct found_tables *tables = &r->tables;
+    for (const struct found_span *s; (s = tables_find(tables, log, end->number + 1)); *begun = true) {
+        if (s->span.first_number != end->number + 1 || s->span.first_batch != end->batch + 1)
+            return bad(r, tables->at[s->table].name, 0, ERR_CORRUPT);
+        end->number = s->span.last_number;
+        end->batch = s->span.last_batch;
+    }
+    return 0;
+}
+
+/* The file's header must follow what is before it, and its batches each other. */
+static int survey_file(struct recovery *r, struct found *file, bool is_last, struct log_end *end, bool *begun,
+                       const struct found *torn)
+{
+    int err = survey_head(r, file, is_last);
+    if (err || !file->segment)
+        return err;
+    const struct segment_head *head = &file->segment->head;
+    if (!*begun) {
+        end->number = head->first_number - 1;
+        end->batch = head->first_batch - 1;
+        *begun = true;
+    }
+    /* A gap: a file is missing, or one was cut where a batch ended. */
+    if (head->first_number != end->number + 1 || head->first_batch != end->batch + 1)
+        return bad(r, file->name, 0, ERR_CORRUPT);
+    if (torn && file->size > SEGMENT_HEADER_BYTES)
+        return bad(r, torn->name, torn->end, ERR_CORRUPT);
+    return survey_batches(r, file, end);
+}
+
+/* Of this log: where it begins in sorted files, if it does. */
+static void survey_begin(const struct recovery *r, uint32_t log, const struct found *first, struct log_end *end,
+                         bool *begun)
+{
+    for (size_t i = 0; i < r->tables.span_count; i++) {
+        const struct sorted_span *span = &r->tables.spans[i].span;
+        if (span->log != log)
+            continue;
+        if (first && first->first_number < span->first_number)
+            return;
+        end->number = span->first_number - 1;
+        end->batch = span->first_batch - 1;
+        *begun = true;
+        return;
+    }
+}
+
+/* All files of one log, from found[first] up to found[end_index], and the spans of sorted ones before and between. */
+static int survey_log(struct recovery *r, uint32_t log, size_t first, size_t end_index)
+{
+    struct log_end *end = &r->logs->ends[log];
     struct found *torn = NULL;
+    bool begun = false;
+    int err;
+    survey_begin(r, log, first < end_index ? &r->found[first] : NULL, end, &begun);
     for (size_t i = first; i < end_index; i++) {
         struct found *file = &r->found[i];
-        int err = survey_head(r, file, i + 1 == end_index);
-        if (err)
-            return err;
-        if (!file->segment)
+        file->replaced = tables_find(&r->tables, log, file->first_number);
+        if (file->replaced)
             continue;
-        const struct segment_head *head = &file->segment->head;
-        if (i == first) {
-            end->number = head->first_number - 1;
-            end->batch = head->first_batch - 1;
-        }
-        /* A gap: a file is missing, or one was cut where a batch ended. */
-        if (head->first_number != end->number + 1 || head->first_batch != end->batch + 1)
-            return bad(r, file->name, 0, ERR_CORRUPT);
-        if (torn && file->size > SEGMENT_HEADER_BYTES)
-            return bad(r, torn->name, torn->end, ERR_CORRUPT);
-        err = survey_batches(r, file, end);
+        err = begun ? survey_spans(r, log, end, &begun) : 0;
+        if (!err)
+            err = survey_file(r, file, i + 1 == end_index, end, &begun, torn);
         if (err)
             return err;
         if (file->torn)
             torn = file;
     }
-    const struct found *last = &r->found[end_index - 1];
-    if (end->number < r->flushed[last->log])
-        return bad(r, last->name, last->end, ERR_CORRUPT);
-    return 0;
+    uint64_t files_end = end->number;
+    err = begun ? survey_spans(r, log, end, &begun) : 0;
+    if (err)
+        return err;
+    if (torn && end->number > files_end)
+        return bad(r, torn->name, torn->end, ERR_CORRUPT);
+    /* What a sorted file holds must have been reached: else something is missing before it. */
+    for (size_t i = 0; i < r->tables.span_count; i++) {
+        const struct found_span *s = &r->tables.spans[i];
+        if (s->span.log == log && s->span.last_number > end->number)
+            return bad(r, r->tables.at[s->table].name, 0, ERR_CORRUPT);
+    }
+    if (end->number >= r->flushed[log])
+        return 0;
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(name, log, end->number + 1);
+    const struct found *last = first < end_index ? &r->found[end_index - 1] : NULL;
+    return bad(r, last ? last->name : name, last ? last->end : 0, ERR_CORRUPT);
 }
 
 static int survey(struct recovery *r)
 {
     const struct fsio *fs = r->logs->fs;
+    const char *bad_name;
+    uint64_t bad_offset;
     int err = fs->list(fs->self, r->logs->dir, on_name, r);
     if (err)
         return err;
     if (r->count)
         qsort(r->found, r->count, sizeof *r->found, by_name);
-    for (size_t i = 0; i < r->count;) {
-        size_t end = i;
-        while (end < r->count && r->found[end].log == r->found[i].log)
-            end++;
-        err = survey_log(r, i, end);
-        if (err)
-            return err;
-        i = end;
+    err = tables_survey(&r->tables, r->logs, &bad_name, &bad_offset);
+    if (err == ERR_CORRUPT || err == ERR_NEWER)
+        return bad(r, bad_name, bad_offset, err);
+    atomic_store(&r->logs->serial, r->tables.serial);
+    size_t at = 0;
+    for (uint32_t log = 0; !err && log < LOGS_MAX; log++) {
+        size_t first = at;
+        while (at < r->count && r->found[at].log == log)
+            at++;
+        err = survey_log(r, log, first, at);
     }
-    /* Facts know of a log that has no file. */
-    for (uint32_t log = 0; log < LOGS_MAX; log++) {
-        if (r->flushed[log] <= r->logs->ends[log].number)
-            continue;
-        char name[SEGMENT_NAME_BYTES];
-        segment_name(name, log, 1);
-        return bad(r, name, 0, ERR_CORRUPT);
-    }
-    return 0;
+    return err;
 }
 
 /* ---- mend ---- */
@@ -275,15 +336,15 @@ static void report_torn(struct recovery *r, const struct found *file)
 static int mend(struct recovery *r)
 {
     const struct fsio *fs = r->logs->fs;
-    bool removed = false;
-    int err = 0;
+    bool removed;
+    int err = tables_mend(&r->tables, r->logs, &removed);
     for (size_t i = 0; !err && i < r->count; i++) {
         struct found *file = &r->found[i];
         const struct log_end *end = &r->logs->ends[file->log];
         if (file->torn)
             report_torn(r, file);
         if (!file->last_batch_at) {
-            /* Without records: left by a start with nothing to write, or never finished. */
+            /* Replaced, or without records: left by a start with nothing to write, or never finished. */
             char path[FS_PATH_MAX];
             file_path(r, file, path);
             err = fs->unlink(fs->self, path);
@@ -346,21 +407,31 @@ static int replay_file(struct recovery *r, const struct found *file)
 /* What has records becomes the node's list of segments. */
 static int hand_over(struct recovery *r)
 {
-    struct logs *logs = r->logs;
-    logs->segments = calloc(r->count ? r->count : 1, sizeof *logs->segments);
-    if (!logs->segments)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < r->count; i++) {
+    struct segment **segments = calloc(r->count ? r->count : 1, sizeof *segments);
+    struct sorted **tables = calloc(r->tables.count ? r->tables.count : 1, sizeof *tables);
+    size_t count = 0;
+    int err = segments && tables ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !err && i < r->count; i++) {
         struct found *file = &r->found[i];
         if (!file->last_batch_at)
             continue;
         index_pack(&file->segment->index);
         r->report->segments++;
         r->report->bytes += file->end;
-        logs->segments[logs->segment_count++] = file->segment;
-        file->segment = NULL;
+        segments[count++] = file->segment;
     }
-    return 0;
+    size_t sorted = err ? 0 : tables_good(&r->tables, tables);
+    for (size_t i = 0; i < sorted; i++)
+        r->report->bytes += sorted_meta(tables[i])->bytes;
+    r->report->sorted = (uint32_t)sorted;
+    r->report->segments += (uint32_t)sorted;
+    if (!err) {
+        r->logs->list = list_new(segments, count, tables, sorted);
+        err = r->logs->list ? 0 : ERR_NOMEM;
+    }
+    free(segments);
+    free(tables);
+    return err;
 }
 
 int logs_recover(struct logs *logs, const struct logs_opening *how, struct logs_report *report)
@@ -385,6 +456,7 @@ int logs_recover(struct logs *logs, const struct logs_opening *how, struct logs_
     for (size_t i = 0; i < r->count; i++)
         if (r->found[i].segment)
             segment_unref(r->found[i].segment);
+    tables_fini(&r->tables);
     free(r->found);
     free(r);
     return err;

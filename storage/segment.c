@@ -168,6 +168,16 @@ void segment_unref(struct segment *segment)
     free(segment);
 }
 
+static void note_id(struct segment *segment, const struct msg_id *id)
+{
+    static const struct msg_id none;
+    bool first = memcmp(segment->max_id.v, none.v, sizeof none.v) == 0;
+    if (first || memcmp(id->v, segment->min_id.v, sizeof id->v) < 0)
+        segment->min_id = *id;
+    if (first || memcmp(id->v, segment->max_id.v, sizeof id->v) > 0)
+        segment->max_id = *id;
+}
+
 int segment_add(struct segment *segment, const struct record *record, uint64_t offset, size_t len)
 {
     assert(offset + len <= UINT32_MAX && len <= RECORD_BYTES_MAX);
@@ -179,9 +189,12 @@ int segment_add(struct segment *segment, const struct record *record, uint64_t o
         .kind = record->kind,
     };
     int err = index_add(&segment->index, &record->partition, &entry);
-    if (!err)
-        segment->records++;
-    return err;
+    if (err)
+        return err;
+    segment->records++;
+    if (record->kind != RECORD_KIND_MARKS)
+        note_id(segment, &record->id);
+    return 0;
 }
 
 /* ---- scanning ---- */

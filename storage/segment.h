@@ -15,7 +15,7 @@
  * A segment is counted: the list it stands in holds one reference, every struct place another, and its file is closed
  * with the last. So a place can be read from any thread whatever becomes of the list.
  * Thread: file, head, seed and name never change after creation. Index, bytes and records belong to the log's shard
- * while the segment is open, and never change afterwards. */
+ * while the segment is open, and never change afterwards; ids likewise. */
 #ifndef PIPIT_STORAGE_SEGMENT_H
 #define PIPIT_STORAGE_SEGMENT_H
 
@@ -36,6 +36,7 @@ struct segment {
     struct index index;
     uint64_t bytes;               /* committed, header included */
     uint64_t records;
+    struct msg_id min_id, max_id; /* of its records, not of marks; all zero: it has none */
 };
 
 void segment_name(char out[static SEGMENT_NAME_BYTES], uint32_t log, uint64_t first_number);

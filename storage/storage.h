@@ -16,5 +16,6 @@
 #include "storage/record.h"
 #include "storage/store.h"
 #include "storage/vault.h"
+#include "storage/view.h"
 
 #endif

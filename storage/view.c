@@ -1,0 +1,357 @@
+/* view.c - see view.h.
+ *
+ * A source is one file of the view. It has a bound: the id beyond which it cannot hold a record in the direction of the
+ * walk (its smallest id when the walk rises, its largest when it falls). Sources are sorted by their bounds and opened
+ * one by one: as long as the next one's bound lies behind the record at hand, nothing in it can come first, because ids
+ * and sequences of a conversation rise together. Marks have ids of their own that need not rise with their places, so
+ * for marks every source is opened at once. */
+#include "storage/view.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/err.h"
+#include "storage/logs.h"
+#include "storage/sorted.h"
+
+struct source {
+    struct msg_id bound;
+    struct sorted *table;                 /* or … */
+    struct segment *segment;              /* … with … */
+    const struct index_entry *entries;    /* … these left of it */
+    size_t entry_count;
+    bool has;                             /* record and whole are its next one */
+    bool stale;                           /* they were taken: the next one is not read yet */
+    struct record record;
+    struct bytes whole;
+    struct sorted_cursor cursor;          /* table */
+    struct buf bytes;                     /* segment */
+};
+
+struct view {
+    struct find find;
+    struct segment_list *list;
+    struct segment *open;
+    struct msg_id open_bound;             /* of its records, as the shard saw it */
+    size_t entry_count;
+    struct index_entry entries[];
+};
+
+struct reading {
+    const struct view *view;
+    struct record_page *page;
+    struct source *sources;
+    size_t source_count, opened;
+};
+
+/* ---- the shard ---- */
+
+struct view *log_view(struct log *log, const struct find *find)
+{
+    const struct index_entry *first;
+    size_t count = index_range(&log->segment->index, &find->partition, find->what, find->from, find->to, &first);
+    if (count > find->max) {
+        first += find->newest ? count - find->max : 0;
+        count = find->max;
+    }
+    struct view *view = malloc(sizeof *view + count * sizeof view->entries[0]);
+    if (!view)
+        return NULL;
+    view->find = *find;
+    view->list = list_get(log->logs);
+    view->open = segment_ref(log->segment);
+    /* It goes on growing, so it has no largest id: whatever is in it comes last, or is looked at first. */
+    view->open_bound = log->segment->min_id;
+    view->entry_count = count;
+    if (count)
+        memcpy(view->entries, first, count * sizeof view->entries[0]);
+    return view;
+}
+
+void view_free(struct view *view)
+{
+    if (!view)
+        return;
+    list_unref(view->list);
+    segment_unref(view->open);
+    free(view);
+}
+
+/* ---- the page ---- */
+
+void record_page_init(struct record_page *page)
+{
+    memset(page, 0, sizeof *page);
+}
+
+static void page_clear(struct record_page *page)
+{
+    buf_fini(&page->bytes);
+    page->count = 0;
+    page->more = false;
+    page->reads = 0;
+    page->bad_file[0] = '\0';
+    page->bad_offset = 0;
+}
+
+void record_page_fini(struct record_page *page)
+{
+    page_clear(page);
+    free(page->records);
+    record_page_init(page);
+}
+
+static int page_add(struct record_page *page, const struct source *source)
+{
+    if (page->count == page->cap) {
+        size_t cap = page->cap ? 2 * page->cap : 64;
+        struct page_record *grown = realloc(page->records, cap * sizeof *grown);
+        if (!grown)
+            return ERR_NOMEM;
+        page->records = grown;
+        page->cap = cap;
+    }
+    buf_put(&page->bytes, source->whole.at, source->whole.len);
+    if (page->bytes.err)
+        return page->bytes.err;
+    page->records[page->count++] = (struct page_record){ source->record, source->whole };
+    return 0;
+}
+
+/* The bytes may have moved while they grew: only their lengths held until now. */
+static void page_finish(struct record_page *page, bool newest)
+{
+    const uint8_t *at = page->bytes.at;
+    for (size_t i = 0; i < page->count; i++) {
+        struct page_record *r = &page->records[i];
+        size_t len;
+        r->whole = bytes_of(at, r->whole.len);
+        record_peek(at, &r->record, &len);
+        at += len;
+    }
+    for (size_t i = 0; newest && i < page->count / 2; i++) {
+        struct page_record swap = page->records[i];
+        page->records[i] = page->records[page->count - 1 - i];
+        page->records[page->count - 1 - i] = swap;
+    }
+}
+
+/* ---- sources ---- */
+
+static int bad(struct reading *r, const char *name, uint64_t offset, int err)
+{
+    if (err == ERR_CORRUPT || err == ERR_NEWER) {
+        snprintf(r->page->bad_file, sizeof r->page->bad_file, "%s", name);
+        r->page->bad_offset = offset;
+        err = ERR_CORRUPT;
+    }
+    return err;
+}
+
+static int segment_next(struct reading *r, struct source *s)
+{
+    if (s->entry_count == 0) {
+        s->has = false;
+        return 0;
+    }
+    s->entry_count--;
+    const struct index_entry *entry = r->view->find.newest ? &s->entries[s->entry_count] : s->entries++;
+    struct place place = { .segment = s->segment, .offset = entry->offset, .len = entry->len, .kind = entry->kind,
+                           .seq = entry->seq, .number = entry->number };
+    r->page->reads++;
+    int err = place_read(&place, &s->bytes, &s->record);
+    s->has = !err;
+    s->whole = buf_bytes(&s->bytes);
+    return err ? bad(r, s->segment->name, entry->offset, err) : 0;
+}
+
+static int table_next(struct reading *r, struct source *s)
+{
+    int err = sorted_next(&s->cursor, &s->record, &s->whole);
+    s->has = !err;
+    if (err && err != ERR_END)
+        return bad(r, sorted_file_name(s->table), s->cursor.bad_offset, err);
+    return 0;
+}
+
+static int source_next(struct reading *r, struct source *s)
+{
+    s->stale = false;
+    return s->table ? table_next(r, s) : segment_next(r, s);
+}
+
+static int source_open(struct reading *r, struct source *s)
+{
+    const struct find *find = &r->view->find;
+    if (!s->table) {
+        buf_init(&s->bytes, RECORD_BYTES_MAX);
+        return segment_next(r, s);
+    }
+    sorted_cursor_init(&s->cursor);
+    int err = sorted_seek(&s->cursor, s->table, &find->partition, find->what, find->from, find->to, find->newest,
+                          find->max - r->page->count);
+    if (err)
+        return bad(r, sorted_file_name(s->table), s->cursor.bad_offset, err);
+    return table_next(r, s);
+}
+
+static void source_close(struct reading *r, struct source *s)
+{
+    if (s->table) {
+        r->page->reads += s->cursor.reads;
+        sorted_cursor_fini(&s->cursor);
+    } else {
+        buf_fini(&s->bytes);
+    }
+}
+
+static int by_bound(const void *a, const void *b)
+{
+    return memcmp(((const struct source *)a)->bound.v, ((const struct source *)b)->bound.v, sizeof(struct msg_id));
+}
+
+static int by_bound_down(const void *a, const void *b)
+{
+    return by_bound(b, a);
+}
+
+static void add_segment(struct reading *r, struct segment *segment, const struct index_entry *first, size_t count,
+                        const struct msg_id *bound)
+{
+    if (count)
+        r->sources[r->source_count++] = (struct source){ .segment = segment, .entries = first, .entry_count = count,
+                                                         .bound = *bound };
+}
+
+static int sources_make(struct reading *r)
+{
+    static const struct msg_id never = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                           0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+    const struct find *find = &r->view->find;
+    const struct segment_list *list = r->view->list;
+    r->sources = calloc(list->segment_count + list->table_count + 1, sizeof *r->sources);
+    if (!r->sources)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < list->segment_count; i++) {
+        struct segment *segment = list->segments[i];
+        const struct index_entry *first;
+        size_t count = index_range(&segment->index, &find->partition, find->what, find->from, find->to, &first);
+        add_segment(r, segment, first, count, find->newest ? &segment->max_id : &segment->min_id);
+    }
+    for (size_t i = 0; i < list->table_count; i++) {
+        const struct sorted_meta *meta = sorted_meta(list->tables[i]);
+        if (find->what == FIND_MARKS ? meta->marks : meta->records)
+            r->sources[r->source_count++] = (struct source){ .table = list->tables[i],
+                                                             .bound = find->newest ? meta->max_id : meta->min_id };
+    }
+    add_segment(r, r->view->open, r->view->entries, r->view->entry_count, find->newest ? &never : &r->view->open_bound);
+    if (r->source_count)
+        qsort(r->sources, r->source_count, sizeof *r->sources, find->newest ? by_bound_down : by_bound);
+    return 0;
+}
+
+/* ---- merging ---- */
+
+static bool is_before(const struct record *a, const struct record *b, enum find_what what)
+{
+    if (a->seq != b->seq || what == FIND_RECORDS)
+        return a->seq < b->seq;
+    return a->number != b->number ? a->number < b->number : a->log < b->log;
+}
+
+static struct source *pick(struct reading *r)
+{
+    const struct find *find = &r->view->find;
+    struct source *best = NULL;
+    for (size_t i = 0; i < r->opened; i++) {
+        struct source *s = &r->sources[i];
+        if (!s->has)
+            continue;
+        if (!best || (find->newest ? is_before(&best->record, &s->record, find->what)
+                                   : is_before(&s->record, &best->record, find->what)))
+            best = s;
+    }
+    return best;
+}
+
+/* Whether a source may hold a record that comes before the one at hand. */
+static bool may_come_first(const struct reading *r, const struct source *s, const struct source *best)
+{
+    if (!best || r->view->find.what == FIND_MARKS)
+        return true;
+    int order = memcmp(s->bound.v, best->record.id.v, sizeof s->bound.v);
+    return r->view->find.newest ? order >= 0 : order <= 0;
+}
+
+/* The source with the next record of the walk, NULL in *best_out at its end. */
+static int advance(struct reading *r, struct source **best_out)
+{
+    for (size_t i = 0; i < r->opened; i++) {
+        int err = r->sources[i].stale ? source_next(r, &r->sources[i]) : 0;
+        if (err)
+            return err;
+    }
+    struct source *best = pick(r);
+    while (r->opened < r->source_count && may_come_first(r, &r->sources[r->opened], best)) {
+        int err = source_open(r, &r->sources[r->opened++]);
+        if (err)
+            return err;
+        best = pick(r);
+    }
+    *best_out = best;
+    return 0;
+}
+
+static int merge(struct reading *r)
+{
+    const struct find *find = &r->view->find;
+    struct record_page *page = r->page;
+    uint64_t last_seq = 0;
+    for (;;) {
+        struct source *best = NULL;
+        if (page->count == find->max) {
+            page->more = true;
+            return 0;
+        }
+        int err = advance(r, &best);
+        if (err || !best)
+            return err;
+        best->stale = true;
+        /* No two files should have one sequence: a conversation goes on above all that a start found. If it ever
+         * happened, one answer is better than two. */
+        if (find->what == FIND_RECORDS && page->count && best->record.seq == last_seq)
+            continue;
+        if (page->count && page->bytes.len + best->whole.len > find->bytes_max) {
+            page->more = true;
+            return 0;
+        }
+        err = page_add(page, best);
+        if (err)
+            return err;
+        last_seq = best->record.seq;
+    }
+}
+
+int view_read(struct view *view, struct record_page *page)
+{
+    struct reading r = { .view = view, .page = page };
+    assert(view->find.max >= 1);
+    page_clear(page);
+    size_t most = view->find.max < SIZE_MAX / RECORD_BYTES_MAX ? view->find.max * RECORD_BYTES_MAX : SIZE_MAX;
+    if (view->find.bytes_max < most)
+        most = view->find.bytes_max > RECORD_BYTES_MAX ? view->find.bytes_max : RECORD_BYTES_MAX;
+    buf_init(&page->bytes, most);
+    int err = sources_make(&r);
+    if (!err)
+        err = merge(&r);
+    for (size_t i = 0; i < r.opened; i++)
+        source_close(&r, &r.sources[i]);
+    free(r.sources);
+    if (err)
+        page->count = 0;
+    else
+        page_finish(page, view->find.newest);
+    return err;
+}
