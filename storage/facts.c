@@ -127,6 +127,16 @@ int facts_node(struct facts *facts, struct node_row *out)
     return err;
 }
 
+int facts_node_renew(struct facts *facts)
+{
+    uint8_t generation[sizeof ((struct node_row *)0)->generation];
+    struct query q;
+    randombytes_buf(generation, sizeof generation);
+    query_start(&q, facts->db, "UPDATE node SET generation = ? RETURNING 1");
+    query_put_blob(&q, generation, sizeof generation);
+    return query_end(&q, query_row(&q));
+}
+
 int facts_flushed_each(struct facts *facts, int (*each)(void *arg, uint32_t log, uint64_t number), void *arg)
 {
     struct query q;

@@ -28,6 +28,10 @@ int facts_savepoint_end(struct facts *facts, bool keep);
 /* A reader's snapshot: all reads between the two see one state. */
 int facts_snapshot(struct facts *facts);
 void facts_snapshot_end(struct facts *facts);
+/* All rows of a reader's snapshot, which must be open, to a new file `path` that is durable with its folder's sync: exactly
+ * them. (facts_copy.c) `step` (may be NULL) is told after each piece of how many bytes; non-zero stops and is returned.
+ * On error a part of the file is left. */
+int facts_copy(struct facts *facts, const char *path, int (*step)(void *arg, uint64_t bytes), void *arg);
 
 /* -- the node ------------------------------------------------------------------------------------------- */
 struct node_row {
@@ -35,6 +39,7 @@ struct node_row {
     uint8_t hash_key[16];         /* SipHash key that spreads users and conversations over shards */
 };
 int facts_node(struct facts *facts, struct node_row *out); /* writer: made when missing (its own transaction) */
+int facts_node_renew(struct facts *facts);                 /* writer: another random generation, inside a transaction */
 uint64_t facts_flushed(struct facts *facts, uint32_t log); /* record number covered; 0: none, or unreadable */
 /* The same for all logs that were ever flushed, in their order, and an error is told: recovery must not take
  * "unreadable" for "none". Stops at each()'s first non-zero answer and returns it. */

@@ -135,6 +135,19 @@ static int posix_unlink(void *self, const char *path)
     return unlink(path) ? err_from_errno(errno) : 0;
 }
 
+static int posix_link(void *self, const char *from, const char *to)
+{
+    if (!link(from, to)) return 0;
+    bool cannot = errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP;
+    return cannot ? ERR_UNSUPPORTED : err_from_errno(errno);
+}
+
+static int posix_rmdir(void *self, const char *path)
+{
+    if (!rmdir(path)) return 0;
+    return errno == ENOTEMPTY || errno == EEXIST ? ERR_IN_USE : err_from_errno(errno);
+}
+
 static int posix_mkdir(void *self, const char *path)
 {
     if (!mkdir(path, MODE_DIR))
@@ -238,6 +251,8 @@ const struct fsio *fsio_posix(void)
         .size = posix_size,
         .rename = posix_rename,
         .unlink = posix_unlink,
+        .link = posix_link,
+        .rmdir = posix_rmdir,
         .mkdir = posix_mkdir,
         .sync_dir = posix_sync_dir,
         .list = posix_list,

@@ -42,6 +42,10 @@ struct fsio {
     /* The changes below are on disk after sync_dir() of the folder. */
     int (*rename)(void *self, const char *from, const char *to);     /* replaces `to` */
     int (*unlink)(void *self, const char *path);
+    /* Another name for the file `from`. ERR_EXISTS, ERR_NOT_FOUND; ERR_UNSUPPORTED: not here, or not there: another file
+     * system, one without links, or no more links to this file. */
+    int (*link)(void *self, const char *from, const char *to);
+    int (*rmdir)(void *self, const char *path);                      /* ERR_IN_USE: something is in it */
     int (*mkdir)(void *self, const char *path);                      /* 0700; 0 when it is there */
     int (*sync_dir)(void *self, const char *path);
     /* Calls `each` with every file name in the folder but . and .., in no order; stops at its first non-zero

@@ -166,8 +166,8 @@ static int write_new(const struct fsio *fs, const char *path, struct vault *vaul
     return err;
 }
 
-int keyfile_write(const struct fsio *fs, const char *path, struct vault *vault, const struct node_row *node,
-                  uint64_t now_ms, struct keyfile_head *head_out)
+static int write_over(const struct fsio *fs, const char *path, struct vault *vault, const struct node_row *node,
+                      uint64_t now_ms, bool must_exist, struct keyfile_head *head_out)
 {
     struct keyfile_head head = { .made_ms = now_ms };
     int old = -1;
@@ -175,12 +175,19 @@ int keyfile_write(const struct fsio *fs, const char *path, struct vault *vault, 
     memcpy(head.generation, node->generation, sizeof head.generation);
     pthread_mutex_lock(&writing);
     int err = old_open(fs, path, head.node, &old);
+    if (!err && must_exist && old < 0) err = ERR_NOT_FOUND;
     if (!err) err = write_new(fs, path, vault, &head);
     pthread_mutex_unlock(&writing);
     if (!err && old >= 0) old_wipe(fs, old);
     if (old >= 0) fs->close(fs->self, old);
     if (!err && head_out) *head_out = head;
     return err;
+}
+
+int keyfile_write(const struct fsio *fs, const char *path, struct vault *vault, const struct node_row *node,
+                  uint64_t now_ms, struct keyfile_head *head_out)
+{
+    return write_over(fs, path, vault, node, now_ms, false, head_out);
 }
 
 /* -- reading ------------------------------------------------------------------------------------------------- */
@@ -242,12 +249,8 @@ int keyfiles_rewrite(const struct fsio *fs, struct facts *facts, struct vault *v
     while (!(err = facts_keyfile_next(facts, row.path, &row))) {
         assert(report_out->count < KEYFILES_MAX);
         struct keyfile_result *result = &report_out->results[report_out->count++];
-        bool exists = false;
-        uint64_t size;
         memcpy(result->path, row.path, sizeof result->path);
-        result->err = fs->exists(fs->self, row.path, &exists, &size);
-        if (!result->err && !exists) result->err = ERR_NOT_FOUND;
-        if (!result->err) result->err = keyfile_write(fs, row.path, vault, &node, now_ms, NULL);
+        result->err = write_over(fs, row.path, vault, &node, now_ms, true, NULL);
         result->written_ms = result->err ? row.written_ms : now_ms;
         if (result->err) report_out->failed++;
     }

@@ -94,11 +94,20 @@ static int mem_pread(void *self, int file, void *to, size_t len, uint64_t offset
     return err;
 }
 
+/* A file with two names takes its room once. */
+static bool is_counted(const struct disk *disk, size_t i)
+{
+    for (size_t k = 0; disk->any_links && k < i; k++)
+        if (!disk->now.at[k].is_dir && disk->now.at[k].inode == disk->now.at[i].inode)
+            return true;
+    return false;
+}
+
 static uint64_t used_locked(const struct disk *disk)
 {
     uint64_t used = 0;
     for (size_t i = 0; i < disk->now.count; i++)
-        if (!disk->now.at[i].is_dir)
+        if (!disk->now.at[i].is_dir && !is_counted(disk, i))
             used += disk->inodes[disk->now.at[i].inode].now->size;
     return used;
 }
@@ -232,6 +241,52 @@ static int mem_unlink(void *self, const char *path)
     return err;
 }
 
+static int link_locked(struct disk *disk, const char *from, const char *to)
+{
+    struct name *name = names_find(&disk->now, from);
+    if (is_dead(disk))
+        return ERR_IO;
+    if (!name || !folder_is_there(&disk->now, to))
+        return ERR_NOT_FOUND;
+    if (names_find(&disk->now, to))
+        return ERR_EXISTS;
+    if (name->is_dir || disk->refuse_links)
+        return ERR_UNSUPPORTED;
+    disk->any_links = true;
+    disk_apply(disk, &(struct effect){ .kind = LINK, .inode = name->inode, .path = (char *)from, .to = (char *)to });
+    return 0;
+}
+
+static int mem_link(void *self, const char *from, const char *to)
+{
+    struct disk *disk = self;
+    int err;
+    LOCKED(disk, err = link_locked(disk, from, to));
+    return err;
+}
+
+static int rmdir_locked(struct disk *disk, const char *path)
+{
+    struct name *name = names_find(&disk->now, path);
+    if (is_dead(disk) || (name && !name->is_dir))
+        return ERR_IO;
+    if (!name)
+        return ERR_NOT_FOUND;
+    for (size_t i = 0; i < disk->now.count; i++)
+        if (is_in_folder(disk->now.at[i].path, path))
+            return ERR_IN_USE;
+    disk_apply(disk, &(struct effect){ .kind = UNLINK, .path = (char *)path });
+    return 0;
+}
+
+static int mem_rmdir(void *self, const char *path)
+{
+    struct disk *disk = self;
+    int err;
+    LOCKED(disk, err = rmdir_locked(disk, path));
+    return err;
+}
+
 static int mem_mkdir(void *self, const char *path)
 {
     struct disk *disk = self;
@@ -358,6 +413,7 @@ struct disk *disk_new(uint64_t seed)
     disk->fs = (struct fsio){
         .self = disk, .open = mem_open, .close = mem_close, .pread = mem_pread, .pwritev = mem_pwritev,
         .sync = mem_sync, .truncate = mem_truncate, .size = mem_size, .rename = mem_rename, .unlink = mem_unlink,
+        .link = mem_link, .rmdir = mem_rmdir,
         .mkdir = mem_mkdir, .sync_dir = mem_sync_dir, .list = mem_list, .exists = mem_exists, .lock = mem_lock,
         .unlock = mem_unlock, .space = mem_space,
     };
@@ -451,3 +507,4 @@ void disk_let_read(struct disk *disk)
 }
 
 void disk_set_capacity(struct disk *disk, uint64_t bytes) { LOCKED(disk, disk->capacity = bytes); }
+void disk_refuse_links(struct disk *disk, bool refuse) { LOCKED(disk, disk->refuse_links = refuse); }

@@ -16,8 +16,8 @@
  *         disk_free(after);
  *     }
  *
- * An operation is one call that changes something: a creation, write, truncation, sync, rename, unlink, mkdir or
- * sync_dir. Reading is not one. The folders "/" and "." always exist.
+ * An operation is one call that changes something: a creation, write, truncation, sync, rename, link, unlink, mkdir,
+ * rmdir or sync_dir. Reading is not one. The folders "/" and "." always exist.
  * Thread: one mutex for each disk; all but disk_free() from any thread. */
 #ifndef PIPIT_TESTS_HARNESS_DISK_H
 #define PIPIT_TESTS_HARNESS_DISK_H
@@ -50,6 +50,8 @@ void disk_let_read(struct disk *disk);
 /* All files together may hold this much; beyond it writes stop short with ERR_NO_SPACE. UINT64_MAX: no limit. */
 void disk_set_capacity(struct disk *disk, uint64_t bytes);
 uint64_t disk_used(struct disk *disk);
+/* Every link() is refused, as between two file systems. */
+void disk_refuse_links(struct disk *disk, bool refuse);
 
 enum disk_crash {
     DISK_KEEP_ALL,        /* everything written is there: a killed process, not a lost disk */

@@ -48,7 +48,7 @@ struct name {
 };
 struct names { struct name *at; size_t count, cap; };
 
-enum effect_kind { MAKE, WRITE, TRUNCATE, SYNC, LOSE, RENAME, UNLINK, MKDIR, SYNC_DIR, LOSE_DIR };
+enum effect_kind { MAKE, WRITE, TRUNCATE, SYNC, LOSE, RENAME, LINK, UNLINK, MKDIR, SYNC_DIR, LOSE_DIR };
 struct effect {
     enum effect_kind kind;
     uint32_t inode;
@@ -67,6 +67,8 @@ struct disk {
     pthread_cond_t moved;                 /* held or holding changed */
     bool holding;                         /* syncs wait */
     size_t held;                          /* so many do */
+    bool any_links;                       /* there were some */
+    bool refuse_links;                    /* another file system, to all of them */
     bool hold_read;                       /* the next read is to wait … */
     bool read_held;                       /* … and does, until this is false */
     uint64_t random;

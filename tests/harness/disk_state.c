@@ -252,6 +252,7 @@ void names_apply(struct names *names, const struct effect *effect)
         names_remove(names, effect->path);
         names_set(names, effect->to, effect->inode, false);
         break;
+    case LINK:   names_set(names, effect->to, effect->inode, false); break;
     default: assert(!"an effect on names");
     }
 }
@@ -315,6 +316,7 @@ void disk_apply(struct disk *disk, const struct effect *effect)
         assert(inode == effect->inode);
     }   /* fall through */
     case RENAME:
+    case LINK:
     case UNLINK:
     case MKDIR:
         names_apply(&disk->now, effect);

@@ -138,6 +138,39 @@ static void a_name_is_there_after_its_folder_was_synced_not_before(void **state)
     expect_after(disk, DISK_DROP_ALL, "/g", "-");
 }
 
+static void a_second_name_shows_one_file_and_counts_like_any_name(void **state)
+{
+    struct disk *disk = *state;
+    const struct fsio *fs = disk_fs(disk);
+    int file = make(disk, "/f");
+    assert_int_equal(put(disk, file, 0, 'a', 10), 0);
+    assert_int_equal(fs->sync(fs->self, file), 0);
+    assert_int_equal(fs->sync_dir(fs->self, "/"), 0);
+    assert_int_equal(fs->mkdir(fs->self, "/d"), 0);
+    assert_int_equal(fs->sync_dir(fs->self, "/"), 0);
+    uint64_t used = disk_used(disk);
+    assert_int_equal(fs->link(fs->self, "/f", "/d/g"), 0);
+    assert_int_equal(disk_used(disk), used);
+    assert_int_equal(fs->link(fs->self, "/f", "/d/g"), ERR_EXISTS);
+    assert_int_equal(fs->link(fs->self, "/none", "/d/h"), ERR_NOT_FOUND);
+    assert_int_equal(fs->link(fs->self, "/f", "/none/h"), ERR_NOT_FOUND);
+    expect_after(disk, DISK_DROP_ALL, "/d/g", "-");
+    expect_after(disk, DISK_KEEP_ALL, "/d/g", "a10");
+    assert_int_equal(fs->sync_dir(fs->self, "/d"), 0);
+    expect_after(disk, DISK_DROP_ALL, "/d/g", "a10");
+    assert_int_equal(fs->unlink(fs->self, "/f"), 0);
+    assert_int_equal(fs->sync_dir(fs->self, "/"), 0);
+    expect_after(disk, DISK_DROP_ALL, "/f", "-");
+    expect_after(disk, DISK_DROP_ALL, "/d/g", "a10");
+    assert_int_equal(fs->rmdir(fs->self, "/d"), ERR_IN_USE);
+    assert_int_equal(fs->unlink(fs->self, "/d/g"), 0);
+    assert_int_equal(fs->rmdir(fs->self, "/d"), 0);
+    assert_int_equal(fs->rmdir(fs->self, "/d"), ERR_NOT_FOUND);
+    make(disk, "/e");
+    disk_refuse_links(disk, true);
+    assert_int_equal(fs->link(fs->self, "/e", "/h"), ERR_UNSUPPORTED);
+}
+
 static void what_lies_in_a_folder_goes_with_the_folder(void **state)
 {
     struct disk *disk = *state;
@@ -409,6 +442,7 @@ int main(void)
         TEST(reading_shows_every_write_and_a_crash_only_what_was_synced),
         TEST(truncation_is_undone_by_a_crash_too),
         TEST(a_name_is_there_after_its_folder_was_synced_not_before),
+        TEST(a_second_name_shows_one_file_and_counts_like_any_name),
         TEST(what_lies_in_a_folder_goes_with_the_folder),
         TEST(the_last_write_of_all_files_tears_at_a_sector),
         TEST(a_random_crash_keeps_drops_and_tears_each_write_on_its_own),

@@ -159,6 +159,32 @@ static void names_come_move_and_go(void **state)
     assert_int_equal(fs->sync_dir(fs->self, in(rig, "none")), ERR_NOT_FOUND);
 }
 
+static void a_file_may_have_two_names_and_a_folder_goes_when_it_is_empty(void **state)
+{
+    struct rig *rig = *state;
+    int file;
+    bool there;
+    uint64_t size;
+    char other[FS_PATH_MAX];
+    snprintf(other, sizeof other, "%s", in(rig, "b"));
+    assert_int_equal(fs->open(fs->self, in(rig, "a"), FS_WRITE | FS_CREATE, &file), 0);
+    assert_int_equal(fs->link(fs->self, in(rig, "a"), other), 0);
+    assert_int_equal(fs->pwritev(fs->self, file, &(struct iovec){ "abc", 3 }, 1, 0), 0);
+    fs->close(fs->self, file);
+    assert_int_equal(fs->link(fs->self, in(rig, "a"), other), ERR_EXISTS);
+    assert_int_equal(fs->link(fs->self, in(rig, "none"), "/tmp/nothing"), ERR_NOT_FOUND);
+    assert_int_equal(fs->link(fs->self, "/proc/self/status", in(rig, "c")), ERR_UNSUPPORTED);
+    assert_int_equal(fs->unlink(fs->self, in(rig, "a")), 0);
+    assert_int_equal(fs->exists(fs->self, other, &there, &size), 0);
+    assert_true(there && size == 3);
+    assert_int_equal(fs->mkdir(fs->self, in(rig, "d")), 0);
+    assert_int_equal(fs->mkdir(fs->self, in(rig, "d/e")), 0);
+    assert_int_equal(fs->rmdir(fs->self, in(rig, "d")), ERR_IN_USE);
+    assert_int_equal(fs->rmdir(fs->self, in(rig, "d/e")), 0);
+    assert_int_equal(fs->rmdir(fs->self, in(rig, "d")), 0);
+    assert_int_equal(fs->rmdir(fs->self, in(rig, "d")), ERR_NOT_FOUND);
+}
+
 static void a_folder_may_be_made_twice_but_not_over_a_file(void **state)
 {
     struct rig *rig = *state;
@@ -262,6 +288,7 @@ int main(void)
         TEST(files_are_for_their_owner_alone_and_not_inherited),
         TEST(a_full_device_is_no_space),
         TEST(names_come_move_and_go),
+        TEST(a_file_may_have_two_names_and_a_folder_goes_when_it_is_empty),
         TEST(a_folder_may_be_made_twice_but_not_over_a_file),
         TEST(a_list_has_every_name_but_the_dots_and_stops_when_told),
         TEST(a_lock_keeps_others_out_until_it_is_released),
