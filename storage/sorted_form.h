@@ -49,13 +49,10 @@ enum {
     SORTED_FOOTER_BYTES = 168,
     PIECE_HEAD_BYTES = 16,
     PIECE_RECORDS = 0, PIECE_INDEX = 1, PIECE_SPANS = 0xffff,
-    /* A block is closed at the first record end above this. Half a page of history is read too much at either end; 40
-     * bytes of index for each are half a percent. */
-    BLOCK_BYTES = 8 * 1024,
     RUN_BYTES_MIN = 16 + 1,
     COMPACT_HEAD_BYTES_MAX = 3 + 1 + 3 + 5 + 3 * 10 + 16 + 2 * 10,
     COMPACT_HEAD_BYTES_MIN = 1 + 1 + 1 + 1 + 3 * 1 + 16 + 2 * 1,
-    BLOCK_PAYLOAD_MAX = BLOCK_BYTES + RUN_BYTES_MIN + COMPACT_HEAD_BYTES_MAX + RECORD_BYTES_MAX,
+    BLOCK_PAYLOAD_MAX = SORTED_BLOCK_BYTES + RUN_BYTES_MIN + COMPACT_HEAD_BYTES_MAX + RECORD_BYTES_MAX,
     BLOCK_RECORDS_MAX = BLOCK_PAYLOAD_MAX / (COMPACT_HEAD_BYTES_MIN + RECORD_TAG_BYTES),
     INDEX_ENTRY_BYTES = 40,
     INDEX_PAGE_ENTRIES = 400,                  /* a page of 16 KiB leads to 3 MiB of records */

@@ -29,6 +29,7 @@ struct sorted_writer {
     char dir[FS_PATH_MAX], path[FS_PATH_MAX], aside[FS_PATH_MAX];
     int file;
     uint64_t seed;
+    uint32_t block_bytes;
     XXH3_state_t *hash;                  /* of all before `offset` */
     uint64_t offset;                     /* where `out` will be written */
     struct buf out;
@@ -64,11 +65,12 @@ static void writer_free(struct sorted_writer *w)
 int sorted_writer_open(const struct fsio *fs, const char *dir, const struct sorted_making *making,
                        struct sorted_writer **out)
 {
-    assert(making->serial > 0);
+    assert(making->serial > 0 && making->block_bytes <= SORTED_BLOCK_BYTES);
     struct sorted_writer *w = calloc(1, sizeof *w);
     if (!w)
         return ERR_NOMEM;
     w->fs = fs;
+    w->block_bytes = making->block_bytes > 0 ? making->block_bytes : SORTED_BLOCK_BYTES;
     w->meta = (struct sorted_meta){ .serial = making->serial, .made_ms = making->made_ms };
     buf_init(&w->out, OUT_BYTES_MAX);
     buf_init(&w->block, PIECE_HEAD_BYTES + BLOCK_PAYLOAD_MAX);
@@ -239,7 +241,7 @@ int sorted_writer_add(struct sorted_writer *w, const struct record *record, stru
     w->block_records++;
     w->last = *record;
     w->last.sealed = BYTES_NONE;
-    return w->block.len - PIECE_HEAD_BYTES >= BLOCK_BYTES ? block_close(w) : 0;
+    return w->block.len - PIECE_HEAD_BYTES >= w->block_bytes ? block_close(w) : 0;
 }
 
 /* ---- the end of the file ---- */

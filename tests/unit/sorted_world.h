@@ -3,6 +3,7 @@
 #ifndef PIPIT_TESTS_UNIT_SORTED_WORLD_H
 #define PIPIT_TESTS_UNIT_SORTED_WORLD_H
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct world {
     size_t count, cap;
     uint64_t numbers[WORLD_LOGS];        /* the last given */
     uint64_t serial;
+    uint32_t block_bytes;                /* 0: as usual */
     char name[SORTED_NAME_BYTES];
     char path[FS_PATH_MAX];
 };
@@ -126,10 +128,19 @@ static inline size_t world_spans(const struct world *w, struct sorted_span spans
     return count;
 }
 
+static inline void world_same_span(const struct sorted_span *a, const struct sorted_span *b)
+{
+    uint8_t one[SPAN_BYTES], other[SPAN_BYTES];
+    span_put(one, a);
+    span_put(other, b);
+    assert_memory_equal(one, other, SPAN_BYTES);
+}
+
 /* Write the items as they stand. The writer's first error, the file gone then. */
 static inline int world_write_to(const struct world *w, const struct fsio *fs, struct sorted_meta *meta_out)
 {
-    struct sorted_making making = { w->serial, WORLD_MS, w->count };
+    struct sorted_making making = { .serial = w->serial, .made_ms = WORLD_MS, .partitions_max = w->count,
+                                    .block_bytes = w->block_bytes };
     struct sorted_writer *writer;
     int err = sorted_writer_open(fs, WORLD_DIR, &making, &writer);
     if (err)
