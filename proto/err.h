@@ -46,6 +46,7 @@
     X(GOING,       64, true,  "the server is stopping")                                          \
     X(IDLE,        65, true,  "nothing was heard for too long")                                  \
     X(SLOW,        66, true,  "the peer does not read")                                          \
+    X(NO_ROOM,     67, true,  "the server has no room left; try again later")                    \
     /* inside (100..): never sent to a peer */                                                   \
     X(NOMEM,      100, false, "out of memory")                                                   \
     X(FULL,       101, true,  "full; again when something has been taken out")                   \

@@ -9,6 +9,7 @@
 #include "server/core/core.h"
 
 struct admin;
+struct budget;
 struct reload;
 
 struct admin_config {
@@ -16,6 +17,7 @@ struct admin_config {
     const struct chat_config *chat;      /* store, workers */
     const struct chat_settings *settings;/* main's, on main's thread; it changes */
     const char *address;                 /* told by status */
+    const struct budget *budget;         /* likewise */
     uint64_t started_ms;
     struct reload *reload;               /* NULL: there are no settings to read again */
     void (*shutdown)(void *arg);

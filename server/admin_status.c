@@ -1,13 +1,12 @@
 /* admin_status.c - status: what the server is doing, in numbers. */
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/admin_impl.h"
+#include "server/budget.h"
 
 struct status_task {
     struct task task;
-    uint64_t users, conversations, devices, resident_bytes;
+    uint64_t users, conversations, devices;
 };
 
 static void add_stat(void *arg, const char *name, int is_count, const char *text, uint64_t value)
@@ -21,22 +20,11 @@ static void add_stat(void *arg, const char *name, int is_count, const char *text
     json_object_set_new(sums, name, json_integer(sum));
 }
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (!f) return 0;
-    if (fscanf(f, "%*u %lu", &pages) != 1) pages = 0;
-    fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void status_run(struct work *work, void *context)
 {
     struct status_task *s = (struct status_task *)work;
     struct job_reader *reader = context;
     work->err = facts_counts(reader->facts, &s->users, &s->conversations, &s->devices);
-    s->resident_bytes = resident_bytes();
 }
 
 /* What each shard says of itself, and all its counters added to `sums`. */
@@ -54,6 +42,19 @@ static json_t *describe_shards(const struct house *house, json_t *sums)
     return shards;
 }
 
+/* As measured last, at most BUDGET_EVERY_MS ago and a little. */
+static json_t *describe_room(const struct budget_state *state)
+{
+    char text[BUDGET_TEXT_MAX];
+    budget_text(state->is_short, text);
+    bool free_known = state->use.disk_free != UINT64_MAX;
+    return json_pack("{s:b, s:s, s:I, s:I, s:o, s:I, s:I, s:I}", "no_room", state->is_short != 0, "limit", text,
+                     "disk_used", (json_int_t)state->use.disk_used, "disk_max", (json_int_t)state->limits.disk_max,
+                     "disk_free", free_known ? json_integer((json_int_t)state->use.disk_free) : json_null(),
+                     "disk_reserve", (json_int_t)state->limits.disk_reserve, "memory", (json_int_t)state->use.memory,
+                     "memory_max", (json_int_t)state->limits.memory_max);
+}
+
 static void status_back(struct task *t)
 {
     struct status_task *s = (struct status_task *)t;
@@ -63,14 +64,16 @@ static void status_back(struct task *t)
     json_t *sums = json_object(), *shards = describe_shards(shard->house, sums);
     logs_stats(config->chat->store->logs, &found);
     json_int_t conns = json_integer_value(json_object_get(sums, "conns"));
-    json_int_t resident = (json_int_t)s->resident_bytes;
-    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+    const struct budget_state *room = budget_state(config->budget);
+    json_int_t resident = (json_int_t)room->use.memory;
+    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
                           "server", config->chat->name, "address", config->address,
                           "up_ms", (json_int_t)(shard->wall_ms - config->started_ms),
                           "users", (json_int_t)s->users, "conversations", (json_int_t)s->conversations,
                           "devices", (json_int_t)s->devices, "resident_bytes", resident,
                           "resident_bytes_per_connection", conns ? resident / conns : 0,
-                          "log_bytes_at_start", (json_int_t)found.bytes, "shards", shards, "counters", sums);
+                          "log_bytes_at_start", (json_int_t)found.bytes, "room", describe_room(room), "shards", shards,
+                          "counters", sums);
     task_end(t, t->answer ? 0 : ERR_NOMEM);
 }
 

@@ -35,6 +35,13 @@
     NUMBER(segment_mib, 64, 1, 1024, "MiB", RESTART,                                                                   \
            "Size at which a file of the log is closed and the next begun. Small ones make more files, large ones more "\
            "to do at once when one is rewritten.")                                                                     \
+    NUMBER(disk_max, 0, 0, 1073741824, "MiB; 0: no limit", RELOAD,                                                     \
+           "What log and databases may take. Near it (31/32) sends are refused with NO_ROOM and a time to come again; "\
+           "what is stored is delivered and read as ever. Once a sixteenth is free again sends are taken again.")      \
+    NUMBER(disk_reserve, 256, 0, 1073741824, "MiB; 0: none", RELOAD,                                                   \
+           "What must stay free on the file system of the folder; with less, sends are refused in the same way until " \
+           "a quarter more is free. It is there for what goes on meanwhile: cursors, the databases, a file of the log "\
+           "that is rewritten beside the old one; four of those at their default size.")                               \
     GROUP("Threads")                                                                                                   \
     NUMBER(shards, 0, 0, 255, "threads; 0: one for each core", RESTART,                                                \
            "Threads that serve, each with its own connections, users and conversations. It may change at any start.")  \
@@ -71,6 +78,10 @@
          "https://chat.example.org, several with spaces or commas between; * is every page there is. Programs that "   \
          "are no browsers are not concerned.")                                                                         \
     GROUP("Memory")                                                                                                    \
+    NUMBER(memory_max, 0, 0, 1073741824, "MiB; 0: no limit", RELOAD,                                                   \
+           "Resident memory of the server near which (31/32) sends are refused with NO_ROOM, until it is below 15/16. "\
+           "Set it below what the machine, or its container, has; a limit below what an idle server takes refuses "    \
+           "every send.")                                                                                              \
     NUMBER(conversations_hot_max, 20000, 16, 10000000, "conversations", RELOAD,                                        \
            "Conversations that a shard keeps in memory; another one is read from disk when it is needed, about a "     \
            "millisecond.")                                                                                             \

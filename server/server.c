@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/admin.h"
+#include "server/budget.h"
 #include "server/chat/chat.h"
 #include "server/net/net.h"
 #include "server/reload.h"
@@ -40,6 +41,7 @@ struct server {
     struct reload *reload;               /* NULL: there is none */
     /* -- main's shard -- */
     struct admin *admin;
+    struct budget *budget;
     uv_signal_t signals[SIGNALS];
     uint32_t signals_open;
     uint64_t started_ms;
@@ -141,10 +143,11 @@ static void main_start(struct shard *shard)
     }
     if (server->handle_signals) take_hangups();
     struct admin_config config = {
-        .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat,
+        .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat, .budget = server->budget,
         .address = listening_text(server->listening),
         .started_ms = server->started_ms, .reload = server->reload, .shutdown = main_shutdown, .arg = server,
     };
+    budget_start(server->budget);
     int err = admin_open(shard, &config, &server->admin);
     if (err) {
         say(SAY_WARN, "no_admin_socket", SAY_TEXT("folder", server->store.dir),
@@ -169,6 +172,7 @@ static void main_stop(struct shard *shard)
 {
     struct server *server = server_of(shard);
     if (server->reload) reload_stop(server->reload);
+    budget_stop(server->budget);
     if (server->admin) admin_close(server->admin);
     for (uint32_t i = 0; server->handle_signals && i < SIGNALS; i++) {
         if (server->signals[i].data) uv_close((uv_handle_t *)&server->signals[i], signal_on_closed);
@@ -321,6 +325,9 @@ int server_open(const struct server_options *options, struct server **server_out
     server->house_is_open = err == 0;
     if (!err) err = make_workers(server);
     if (!err) err = make_reload(server, options);
+    if (!err) {
+        err = budget_new(server->house.shard[server->shards], &server->config, &server->chat, &server->budget);
+    }
     if (err) {
         snprintf(why, 256, "%s", err_text(err));
         goto fail_house;
@@ -330,6 +337,7 @@ int server_open(const struct server_options *options, struct server **server_out
     return 0;
 
 fail_house:
+    budget_free(server->budget);
     reload_free(server->reload);
     each_worker(server, free_worker);
     if (server->house_is_open) house_fini(&server->house);
@@ -441,6 +449,7 @@ void server_close(struct server *server)
     }
     listening_close(server->listening);
     if (server->admin) admin_free(server->admin);
+    budget_free(server->budget);
     reload_free(server->reload);
     each_worker(server, free_worker);
     house_fini(&server->house);

@@ -3,7 +3,7 @@
  * (device, client sequence) names a send. For each device the conversation keeps the sends accepted at or above the
  * device's `settled`, pending ones included, at most REPEATS_MAX. The look-up comes first: a repeat gets its answer
  * whatever has changed since, and only a refusal after it frees the number. What cannot be decided now (a full disk, a
- * log that is read-only) is "unknown: repeat with the same number and bytes". */
+ * budget that is used up, a log that is read-only) is "unknown: repeat with the same number and bytes". */
 #include "server/chat/accept.h"
 
 #include <assert.h>
@@ -82,6 +82,10 @@ static int accept_once(struct chat *chat, struct conv *conv, struct ask *ask)
     }
     if (chat->facts_broken) {
         refuse(chat, ask, ERR_READ_ONLY, NULL);
+        return 0;
+    }
+    if (chat_has_no_room(chat)) {
+        refuse(chat, ask, ERR_NO_ROOM, NULL);
         return 0;
     }
     /* facts cannot be written: no more until they can */

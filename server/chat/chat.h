@@ -31,7 +31,11 @@ struct chat_settings {
     uint32_t attempts_kept_max;              /* buckets that are not full */
 };
 
-/* What all shards share: set by server.c before they start, never changed while they run. */
+/* A send that finds no room (ERR_NO_ROOM) is to come again after this time: room comes from an operator or a merge, so
+ * not within a second, and a client that asks six times a minute costs nothing. */
+enum { NO_ROOM_AGAIN_MS = 10000 };
+
+/* What all shards share: set by server.c before they start, never changed while they run but for `no_room`. */
 struct chat_config {
     struct store *store;
     struct worker *facts;                    /* the facts thread: runs clerk_run_all() */
@@ -41,6 +45,8 @@ struct chat_config {
     uint32_t hashing_threads;                /* of `hashing`: how long its queue takes */
     struct chat_settings settings;           /* to begin with */
     const char *name;                        /* "pipitd 0.1.0" */
+    /* Main writes it, the shards read it before each send, relaxed: no sends are taken now (server/budget.h). */
+    _Atomic bool no_room;
 };
 
 /* A job thread's own connections. */

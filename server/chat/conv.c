@@ -244,6 +244,10 @@ static void conv_create(struct chat *chat, struct conv *conv)
     DL_FOREACH(conv->waiting, ask) {
         if (ask->may_create) break;
     }
+    if (ask && chat_has_no_room(chat)) {             /* nor for the rows and the key of a conversation */
+        conv_give_up(chat, conv, ERR_NO_ROOM);
+        return;
+    }
     struct conv_making *m = ask ? calloc(1, sizeof *m) : NULL;
     if (!m) {
         conv_give_up(chat, conv, ask ? ERR_BUSY : ERR_NOT_FOUND);

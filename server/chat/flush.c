@@ -46,8 +46,17 @@ static void flush_done(struct shard *shard, struct work *work)
     wheel_set(&shard->wheel, &chat->flush_timer, STORAGE_RETRY_MS);
 }
 
+/* Here because it happens once a second. */
+static void note_log_bytes(struct chat *chat)
+{
+    struct logs_stats stats;
+    log_stats(chat->log, &stats);
+    STAT_SET(&chat->shard->stats, log_bytes, stats.bytes);
+}
+
 void flush_now(struct chat *chat)
 {
+    note_log_bytes(chat);
     if (chat->flush_under_way || chat->facts_broken) return;
     if (!chat->flushing) {
         if (fold_rows(chat->fold) == 0) return;
@@ -93,6 +102,7 @@ int flush_open(struct chat *chat)
     chat->flush_timer.fire = flush_fire;
     chat->flushed = chat->committed = log_committed(chat->log);    /* store_open() flushed all there was */
     STAT_SET(&chat->shard->stats, log_end, chat->committed);
+    note_log_bytes(chat);
     chat->fold = fold_new(chat->shard->id);
     return chat->fold ? 0 : ERR_NOMEM;
 }

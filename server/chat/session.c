@@ -204,6 +204,7 @@ static struct msg error_msg(enum msg_type type, bool has_ref, uint64_t ref, int 
         m.u.error.name = bytes_of_str(err_name(err));
         m.u.error.text = bytes_of_str(text);
         m.u.error.again = err_may_retry(err);
+        if (err == ERR_NO_ROOM) m.u.error.again_in_ms = NO_ROOM_AGAIN_MS;
     }
     return m;
 }

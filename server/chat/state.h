@@ -78,6 +78,10 @@ struct chat {
 };
 
 static inline struct chat *chat_of(const struct shard *shard) { return shard->chat; }
+static inline bool chat_has_no_room(const struct chat *chat)
+{
+    return atomic_load_explicit(&chat->config->no_room, memory_order_relaxed);
+}
 
 /* Try again what was told "not now", in RETRY_MS. */
 void chat_retry_later(struct chat *chat);

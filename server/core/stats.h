@@ -36,6 +36,7 @@
     X(commit_us,          COUNT, "microseconds from take to synced, all batches")        \
     X(commit_us_max,      GAUGE, "the longest of them")                                  \
     X(log_end,            GAUGE, "last durable record number of the shard's log")       \
+    X(log_bytes,          GAUGE, "bytes of the open file of the shard's log, about")     \
     X(read_only,          GAUGE, "1 when the log or the facts cannot be written")        \
     X(convs_hot,          GAUGE, "conversations in memory")                              \
     X(heartbeats_missed,  COUNT, "sessions closed because nothing was heard")            \

@@ -175,14 +175,37 @@ static void status_tells_and_shutdown_stops(void **state)
     assert_int_equal(ctl_on(rig, WORDS("status")), 0);
     assert_said(said.out, "users          1, 1 devices\n");
     assert_said(said.out, "log 1 ");
+    assert_said(said.out, "MiB used, ");
+    assert_null(strstr(said.out, "NO ROOM"));
     assert_int_equal(ctl_on(rig, WORDS("status", "--json")), 0);
-    json_t *status = json_loads(said.out, 0, NULL);
+    json_t *status = json_loads(said.out, 0, NULL), *room = json_object_get(status, "room");
     assert_int_equal(json_array_size(json_object_get(status, "shards")), 2);
+    assert_true(json_is_false(json_object_get(room, "no_room")));
+    assert_true(json_integer_value(json_object_get(room, "disk_used")) > 4096);
+    assert_true(json_integer_value(json_object_get(room, "disk_free")) > 0);
     json_decref(status);
     assert_int_equal(ctl_on(rig, WORDS("shutdown")), 0);
     assert_string_equal(said.out, "stopping\n");
     rig_down(rig);
     assert_int_equal(ctl_on(rig, WORDS("status")), 3);
+}
+
+static void a_server_without_room_says_so_and_why(void **state)
+{
+    struct rig *rig = *state;
+    rig_down(rig);
+    rig_config(rig)->memory_max = 1;
+    rig_config(rig)->disk_max = 500;
+    rig_up(rig);
+    assert_int_equal(ctl_on(rig, WORDS("status")), 0);
+    assert_said(said.out, " MiB resident of 1 at most\n");
+    assert_said(said.out, " MiB used of 500 at most, ");
+    assert_said(said.out, "NO ROOM        sends are refused: memory_max\n");
+    assert_int_equal(ctl_on(rig, WORDS("status", "--json")), 0);
+    json_t *status = json_loads(said.out, 0, NULL), *room = json_object_get(status, "room");
+    assert_true(json_is_true(json_object_get(room, "no_room")));
+    assert_string_equal(json_string_value(json_object_get(room, "limit")), "memory_max");
+    json_decref(status);
 }
 
 static void a_log_is_shown_without_a_server(void **state)
@@ -213,6 +236,7 @@ int main(void)
         ON_A_SERVER(who_may_not_is_told_so),
         cmocka_unit_test(what_is_no_answer_is_not_taken_for_one),
         ON_A_SERVER(status_tells_and_shutdown_stops),
+        ON_A_SERVER(a_server_without_room_says_so_and_why),
         ON_A_SERVER(a_log_is_shown_without_a_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

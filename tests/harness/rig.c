@@ -54,6 +54,7 @@ struct rig *rig_new(const struct rig_options *options)
     config_defaults(&rig->config);
     strcpy(rig->config.listen, "127.0.0.1:0");
     rig->config.shards = options->shards ? options->shards : 1;
+    rig->config.disk_reserve = 0;                 /* a disk that is full to the brim is what many tests want */
     if (options->conversations_hot_max) rig->config.conversations_hot_max = options->conversations_hot_max;
     if (options->real_folder) {
         strcpy(rig->config.data, "/tmp/pipit-test-XXXXXX");

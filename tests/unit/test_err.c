@@ -64,6 +64,7 @@ static void numbers_on_the_wire_never_change_meaning(void **state)
     assert_int_equal(ERR_BUSY, -60);
     assert_int_equal(ERR_STORAGE, -62);
     assert_int_equal(ERR_SLOW, -66);
+    assert_int_equal(ERR_NO_ROOM, -67);
 }
 
 static void unknown_numbers_and_names_have_an_answer(void **state)

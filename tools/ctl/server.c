@@ -9,6 +9,22 @@ static json_int_t counter(json_t *status, const char *name)
     return json_integer_value(json_object_get(json_object_get(status, "counters"), name));
 }
 
+static double mib(json_t *object, const char *name)
+{
+    return (double)ctl_number(object, name) / 1048576.0;
+}
+
+static void print_room(json_t *room)
+{
+    printf("disk           %.1f MiB used", mib(room, "disk_used"));
+    if (ctl_number(room, "disk_max")) printf(" of %.0f at most", mib(room, "disk_max"));
+    if (json_is_integer(json_object_get(room, "disk_free"))) printf(", %.0f MiB free", mib(room, "disk_free"));
+    if (ctl_number(room, "disk_reserve")) printf(", of which %.0f are to stay free", mib(room, "disk_reserve"));
+    printf("\n");
+    if (json_is_true(json_object_get(room, "no_room")))
+        printf("NO ROOM        sends are refused: %s\n", ctl_text(room, "limit"));
+}
+
 static void print_status(json_t *s)
 {
     json_t *shard;
@@ -35,10 +51,13 @@ static void print_status(json_t *s)
                (double)counter(s, "commit_us") / 1e3 / (double)batches,
                (double)counter(s, "commit_us_max") / 1e3, (double)counter(s, "batch_records") / (double)batches);
     }
-    printf("\nmemory         %.1f MiB resident", (double)ctl_number(s, "resident_bytes") / 1048576.0);
+    printf("\nmemory         %.1f MiB resident", mib(s, "resident_bytes"));
+    if (ctl_number(json_object_get(s, "room"), "memory_max"))
+        printf(" of %.0f at most", mib(json_object_get(s, "room"), "memory_max"));
     if (counter(s, "conns"))
         printf(", %" PRId64 " bytes per connection", (int64_t)ctl_number(s, "resident_bytes_per_connection"));
     printf("\n");
+    print_room(json_object_get(s, "room"));
     json_array_foreach(json_object_get(s, "shards"), i, shard) {
         printf("log %-3" PRId64 "        ends at record %" PRId64 "%s\n", (int64_t)ctl_number(shard, "shard"),
                (int64_t)ctl_number(shard, "log_end"),
