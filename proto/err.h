@@ -38,6 +38,7 @@
     X(PAST_HEAD,   43, false, "the cursor is past the last message")                             \
     X(STALE,       44, false, "the device list or group version is out of date")                 \
     X(TOO_MANY,    45, false, "too many unsettled sends of this device")                         \
+    X(DAMAGED,     46, false, "what is stored there is damaged")                                 \
     /* not now (60..) */                                                                         \
     X(BUSY,        60, true,  "busy; try again later")                                           \
     X(RATE,        61, true,  "too fast; try again later")                                       \

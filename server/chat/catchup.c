@@ -209,7 +209,9 @@ void catchup_on_fetched(struct session *s, struct ask *ask)
     }
     if (ask->err) {
         page_returned(s->chat);
-        behind_on_fetch_failed(s->behind, &ask->conv, ask->err == ERR_NOT_FOUND);
+        /* A page that is damaged stays so: its device goes on with its other conversations, and with what comes here
+         * live. It sees the gap by the sequences, and HISTORY tells it why. */
+        behind_on_fetch_failed(s->behind, &ask->conv, ask->err == ERR_NOT_FOUND || ask->err == ERR_DAMAGED);
         session_step_later(s);
         return;
     } else {

@@ -62,6 +62,45 @@ static void pages_go_back_from_the_head_and_forward_from_a_sequence(void **state
     rig_free(rig);
 }
 
+static void what_is_damaged_is_refused_by_name_and_all_else_is_served(void **state)
+{
+    (void)state;
+    char path[FS_PATH_MAX], folder[FS_PATH_MAX];
+    struct rig *rig = rig_new(&(struct rig_options){ .shards = 1 });
+    rig_add(rig, "alice", 1);
+    rig_add(rig, "bob", 1);
+    rig_add(rig, "carol", 1);
+    rig_up(rig);
+    struct talker *a = rig_talk(rig, "alice", 0);
+    send_text(a, "bob", 1, "one");
+    for (uint64_t i = 1; i <= 3; i++) send_text(a, "carol", i, "x");
+    talker_close(a);
+    rig_down(rig);
+    rig_up(rig);                       /* read and found good: what is damaged from now on only a reader finds */
+    fs_path(folder, rig_folder(rig), "log");
+    fs_path(path, folder, "0000-0000000000000001.seg");
+    enum { IN_THE_FIRST_RECORD = 48 + 48 + 150 };
+    uint8_t byte;
+    disk_file_read(rig_disk(rig), path, IN_THE_FIRST_RECORD, &byte, 1);
+    byte ^= 1;
+    disk_file_poke(rig_disk(rig), path, IN_THE_FIRST_RECORD, &byte, 1);
+
+    a = rig_talk(rig, "alice", 0);
+    assert_error(ask_history(a, "bob", NIL, NIL, 10), ERR_DAMAGED);
+    assert_page(ask_history(a, "carol", NIL, NIL, 10), 1, 3, false);
+    assert_int_equal(send_text(a, "bob", 4, "two").seq, 2);
+    assert_page(ask_history(a, "bob", NIL, 1, 10), 2, 2, false);
+
+    /* Who is behind in both conversations goes on with the one that can be read, and hears what comes live. */
+    struct talker *b = rig_talk(rig, "bob", 0);
+    talker_expect(b, MSG_SYNCED);
+    send_text(a, "bob", 5, "three");
+    assert_int_equal(talker_expect(b, MSG_MESSAGE)->u.message.seq, 3);
+    talker_close(a);
+    talker_close(b);
+    rig_free(rig);
+}
+
 static void a_page_of_large_messages_ends_before_the_frame_is_full(void **state)
 {
     (void)state;
@@ -240,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_go_back_from_the_head_and_forward_from_a_sequence),
+        cmocka_unit_test(what_is_damaged_is_refused_by_name_and_all_else_is_served),
         cmocka_unit_test(a_page_of_large_messages_ends_before_the_frame_is_full),
         cmocka_unit_test(the_first_device_gets_what_waited_and_a_later_one_what_comes_after_it),
         cmocka_unit_test(conversations_let_go_of_come_back_whole),

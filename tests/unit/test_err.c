@@ -61,6 +61,7 @@ static void numbers_on_the_wire_never_change_meaning(void **state)
     assert_int_equal(ERR_NOT_FOUND, -40);
     assert_int_equal(ERR_SETTLED, -42);
     assert_int_equal(ERR_TOO_MANY, -45);
+    assert_int_equal(ERR_DAMAGED, -46);
     assert_int_equal(ERR_BUSY, -60);
     assert_int_equal(ERR_STORAGE, -62);
     assert_int_equal(ERR_SLOW, -66);

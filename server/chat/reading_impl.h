@@ -1,0 +1,39 @@
+/* reading_impl.h - inside reading*.c only: one read on its way from a conversation's home to a job and back.
+ *
+ * The home decides what is asked for and takes a view of the log (no disk); the job reads it, opens the records and encodes
+ * the answer (reading_job.c). While the job has it, the home touches nothing of it, and the job does not look into the
+ * conversation. */
+#ifndef PIPIT_CHAT_READING_IMPL_H
+#define PIPIT_CHAT_READING_IMPL_H
+
+#include "server/chat/reading.h"
+#include "server/chat/state.h"
+
+struct reading {
+    struct work work;
+    struct reading *prev, *next;      /* chat->reading_wait */
+    struct conv *conv;                /* pinned; the job does not look into it */
+    struct ask *ask;
+    struct vault_key key;
+    struct msg_message described;     /* what all records of the conversation share */
+    struct view *view, *marks;        /* INFO alone has marks */
+    uint64_t end;                     /* committed head when it was asked */
+    uint64_t from, to;                /* what is asked for; from > to: nothing, and there is no view */
+    uint64_t after;                   /* FETCH: where the page begins */
+    uint64_t first, last;             /* HISTORY: the member's whole span, for `more` */
+    bool newest;
+    bool seeking;                     /* halving for since_ms: [low, high) */
+    bool hole;                        /* nothing lies at the middle */
+    uint64_t low, high, seek_ms;
+    struct member_state *states;      /* INFO: times as far as the members' rows know */
+    uint64_t *delivered, *read;       /* INFO: their cursors */
+    uint32_t state_count;
+    struct frame **cursors;           /* FETCH: RECEIPT frames for the end of the page */
+    uint32_t cursor_count;
+    char bad_file[FS_NAME_MAX + 1];   /* what is damaged, with ERR_CORRUPT; else "" */
+    uint64_t bad_offset;
+};
+
+void reading_run(struct work *work, void *context);           /* on a job's thread */
+
+#endif

@@ -1,0 +1,177 @@
+/* reading_job.c - the half of a read that may wait for a disk. See reading_impl.h. */
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/proto.h"
+#include "server/chat/fanout.h"
+#include "server/chat/reading_impl.h"
+
+/* Room that one job uses for all its records. */
+struct opened { struct buf plain; struct record record; struct entry entry; struct entry_room room; };
+
+static int open_record(const struct reading *r, const struct page_record *from, struct opened *o)
+{
+    o->record = from->record;
+    return record_open(from->whole, &from->record, r->key.key, &o->plain, &o->room, &o->entry);
+}
+
+static void fill_message(const struct reading *r, const struct opened *o, struct msg_message *out)
+{
+    *out = r->described;
+    out->seq = o->record.seq;
+    out->id = o->record.id;
+    out->kind = o->record.kind;
+    out->flags = o->record.flags & RECORD_COUNTS;
+    out->counted = o->record.counted;
+    out->from = o->entry.sender;
+    out->device = o->entry.device;
+    out->client_seq = o->entry.client_seq;
+    out->body = o->entry.body;
+}
+
+static int read_view(struct reading *r, struct view *view, struct record_page *page)
+{
+    if (!view) return 0;                              /* nothing is asked for */
+    int err = view_read(view, page);
+    if (err == ERR_CORRUPT) {
+        memcpy(r->bad_file, page->bad_file, sizeof r->bad_file);
+        r->bad_offset = page->bad_offset;
+    }
+    return err;
+}
+
+static int read_page(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
+{
+    int err = read_view(r, r->view, found);
+    if (err) return err;
+    struct page *page = page_new(&r->ask->conv, (uint32_t)found->count + r->cursor_count);
+    if (!page) return ERR_NOMEM;
+    /* All that there is up to the end of the range, unless the page was full before: what is not in it is not in the log
+     * any more. */
+    page->reached = found->more && found->count ? found->records[found->count - 1].record.seq : r->to;
+    if (page->reached < r->after) page->reached = r->after;
+    page->end = r->end;
+    for (size_t i = 0; i < found->count && !err; i++) {
+        struct msg_message m;
+        err = open_record(r, &found->records[i], o);
+        if (err) break;
+        fill_message(r, o, &m);
+        struct frame *frame = fanout_frame(&m, scratch);
+        if (!frame) err = ERR_NOMEM;
+        else page->items[page->count++] = (struct page_item){ frame, m.seq };
+    }
+    for (uint32_t i = 0; i < r->cursor_count && !err; i++) {
+        page->items[page->count++] = (struct page_item){ frame_ref(r->cursors[i]), 0 };
+    }
+    if (err) page_free(page);
+    else r->ask->u.fetch.page = page;
+    return err;
+}
+
+static int read_history(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
+{
+    struct ask *ask = r->ask;
+    struct buf records;
+    struct msg_page page = { .conv = ask->conv, .head = r->end };
+    int err = read_view(r, r->view, found);
+    if (err) return err;
+    if (found->count) {
+        page.more = r->newest ? found->records[0].record.seq > r->first
+                              : found->records[found->count - 1].record.seq < r->last;
+    }
+    buf_init(&records, FRAME_BYTES_MAX);
+    for (size_t i = 0; i < found->count && !err; i++) {
+        struct msg_message m;
+        err = open_record(r, &found->records[i], o);
+        if (!err) {
+            fill_message(r, o, &m);
+            err = page_add(&records, &m);
+        }
+    }
+    page.records = buf_bytes(&records);
+    buf_clear(scratch);
+    if (!err) err = page_encode(ask->ref, &page, (uint32_t)found->count, scratch);
+    if (!err) ask->u.history.frame = frame_ws(buf_bytes(scratch));
+    if (!err && !ask->u.history.frame) err = ERR_NOMEM;
+    buf_fini(&records);
+    return err;
+}
+
+/* The first mark that brought a member's cursor to the record or beyond is when it happened. */
+static void times_from_mark(struct reading *r, const struct mark *mark)
+{
+    for (uint32_t i = 0; i < r->state_count; i++) {
+        if (!user_id_equal(&r->states[i].user, &mark->user)) continue;
+        if (mark->delivered >= r->ask->u.info.seq && r->delivered[i] == 0) r->delivered[i] = mark->time_ms;
+        if (mark->read >= r->ask->u.info.seq && r->read[i] == 0) r->read[i] = mark->time_ms;
+    }
+}
+
+static int read_info(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
+{
+    struct ask *ask = r->ask;
+    struct msg_info_answer a = { .conv = ask->conv, .seq = ask->u.info.seq };
+    struct buf members;
+    uint32_t count = 0;
+    int err = read_view(r, r->view, found);
+    if (!err && found->count == 0) err = ERR_NOT_FOUND;
+    if (!err) err = open_record(r, &found->records[0], o);
+    if (err) return err;
+    a.id = o->record.id;
+    a.from = o->entry.sender;
+    err = read_view(r, r->marks, found);
+    for (size_t i = 0; i < found->count && !err; i++) {
+        err = open_record(r, &found->records[i], o);
+        for (uint32_t k = 0; !err && k < o->entry.mark_count; k++) times_from_mark(r, &o->entry.marks[k]);
+    }
+    buf_init(&members, FRAME_BYTES_MAX);
+    for (uint32_t i = 0; i < r->state_count && !err; i++) {
+        struct member_state *m = &r->states[i];
+        if (user_id_equal(&m->user, &a.from)) continue;
+        if (m->delivered_ms && r->delivered[i]) m->delivered_ms = r->delivered[i];
+        if (m->read_ms && r->read[i]) m->read_ms = r->read[i];
+        err = members_add(&members, m);
+        count++;
+    }
+    a.members = buf_bytes(&members);
+    buf_clear(scratch);
+    if (!err) err = info_answer_encode(ask->ref, &a, count, scratch);
+    if (!err) ask->u.info.frame = frame_ws(buf_bytes(scratch));
+    if (!err && !ask->u.info.frame) err = ERR_NOMEM;
+    buf_fini(&members);
+    return err;
+}
+
+/* The time of the record in the middle. */
+static int read_seek(struct reading *r, struct record_page *found)
+{
+    int err = read_view(r, r->view, found);
+    r->hole = !err && found->count == 0;
+    if (!err && !r->hole) r->seek_ms = msg_id_ms(&found->records[0].record.id);
+    return err;
+}
+
+void reading_run(struct work *work, void *context)
+{
+    struct reading *r = (struct reading *)work;
+    struct opened *o = malloc(sizeof *o);
+    struct record_page found;
+    struct buf scratch;
+    (void)context;
+    if (!o) {
+        work->err = ERR_NOMEM;
+        return;
+    }
+    buf_init(&o->plain, RECORD_BYTES_MAX);
+    buf_init(&scratch, FRAME_BYTES_MAX);
+    record_page_init(&found);
+    if (r->seeking) work->err = read_seek(r, &found);
+    else if (r->ask->kind == ASK_FETCH) work->err = read_page(r, o, &found, &scratch);
+    else if (r->ask->kind == ASK_HISTORY) work->err = read_history(r, o, &found, &scratch);
+    else work->err = read_info(r, o, &found, &scratch);
+    record_page_fini(&found);
+    buf_fini(&scratch);
+    buf_fini(&o->plain);
+    free(o);
+}
