@@ -216,6 +216,11 @@ struct kept_row {
 int facts_kept(struct facts *facts, const struct user_id *user, const struct conv_id *after, size_t max,
                struct kept_row *rows_out, size_t *count_out);
 
+/* Every conversation and inbox by id, above `after`; at most `max`. `user`: the first of its members, an inbox's owner. */
+struct conv_owner { struct conv_id conv; uint8_t type; struct user_id user; };
+int facts_conv_owners(struct facts *facts, const struct conv_id *after, size_t max, struct conv_owner *rows_out,
+                      size_t *count_out);
+
 /* -- key files (facts_keyfile.c) --------------------------------------------------------------------------- */
 /* Where one was ever written. Each backup adds at most one; an erasure writes them all, hence the bound. */
 enum { KEYFILES_MAX = 64 };

@@ -236,3 +236,26 @@ int facts_kept(struct facts *facts, const struct user_id *user, const struct con
     *count_out = err ? 0 : count;
     return err;
 }
+
+int facts_conv_owners(struct facts *facts, const struct conv_id *after, size_t max, struct conv_owner *rows_out,
+                      size_t *count_out)
+{
+    struct query q;
+    size_t count = 0;
+    query_start(&q, facts->db,
+                "SELECT c.conv, c.type, m.user FROM convs c JOIN members m ON m.conv = c.conv"
+                " AND m.user = (SELECT min(user) FROM members WHERE conv = c.conv)"
+                " WHERE c.conv > ? ORDER BY c.conv LIMIT ?");
+    query_put_blob(&q, after->v, sizeof after->v);
+    query_put_u64(&q, max);
+    int err;
+    while ((err = query_row(&q)) == 0) {
+        struct conv_owner *row = &rows_out[count++];
+        query_get_blob(&q, row->conv.v, sizeof row->conv.v);
+        row->type = (uint8_t)query_get_u64(&q);
+        query_get_user(&q, &row->user);
+        if (q.err) break;
+    }
+    *count_out = count;
+    return query_end(&q, err == ERR_END ? 0 : err);
+}

@@ -6,6 +6,7 @@
 #ifndef PIPIT_STORAGE_STORAGE_H
 #define PIPIT_STORAGE_STORAGE_H
 
+#include "storage/backup.h"
 #include "storage/erase.h"
 #include "storage/facts.h"
 #include "storage/fold.h"
@@ -14,6 +15,7 @@
 #include "storage/keyfile.h"
 #include "storage/log.h"
 #include "storage/record.h"
+#include "storage/restore.h"
 #include "storage/store.h"
 #include "storage/vault.h"
 #include "storage/view.h"

@@ -17,6 +17,7 @@
 
 #include "proto/err.h"
 #include "storage/erase.h"
+#include "storage/outfile.h"
 #include "storage/vfs.h"
 
 enum {
@@ -93,21 +94,15 @@ static int format_read(const struct store *store, const char *path, char text[st
 }
 
 /* Written aside and renamed: the name is there with its whole content, or it is not there. */
-static int format_write(const struct store *store, const char *path)
+int store_write_format(const struct fsio *fs, const char *dir)
 {
-    const struct fsio *fs = store->fs;
-    char aside[FS_PATH_MAX];
-    int file;
-    fs_path(aside, store->dir, "format.new");
-    int err = fs->open(fs->self, aside, FS_WRITE | FS_CREATE, &file);
+    char path[FS_PATH_MAX];
+    struct outfile out;
+    fs_path(path, dir, "format");
+    int err = outfile_open(fs, path, true, &out);
     if (err) return err;
-    struct iovec part = { (void *)FORMAT_TEXT, strlen(FORMAT_TEXT) };
-    err = fs->truncate(fs->self, file, 0);
-    if (!err) err = fs->pwritev(fs->self, file, &part, 1, 0);
-    if (!err) err = fs->sync(fs->self, file);
-    fs->close(fs->self, file);
-    if (!err) err = fs->rename(fs->self, aside, path);
-    return err ? err : fs->sync_dir(fs->self, store->dir);
+    outfile_put(&out, FORMAT_TEXT, strlen(FORMAT_TEXT));
+    return outfile_finish(&out);
 }
 
 static int store_check_format(struct store *store, char why[static WHY_BYTES])
@@ -122,7 +117,7 @@ static int store_check_format(struct store *store, char why[static WHY_BYTES])
         fs_path(facts, store->dir, "facts.db");
         err = fs->exists(fs->self, facts, &exists, &size);
         if (!err && exists) return say(ERR_CORRUPT, why, "facts.db is there and format is missing");
-        if (!err) err = format_write(store, path);
+        if (!err) err = store_write_format(fs, store->dir);
         return err ? say(err, why, "cannot write format: %s", err_text(err)) : 0;
     }
     if (err) return say(err, why, "format: %s", err_text(err));

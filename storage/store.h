@@ -15,6 +15,8 @@
 #include "storage/facts.h"
 #include "storage/log.h"
 
+enum { STORE_DATA_FORMAT = 1 };   /* of the folder as a whole: its `format` says so */
+
 struct store {
     const struct fsio *fs;
     char dir[FS_PATH_MAX];
@@ -40,6 +42,8 @@ int store_open(const struct fsio *fs, const char *dir, const struct store_openin
                char why[static 256]);
 /* Checkpoints and closes everything; the caller has flushed its folds and no batch is in flight. */
 void store_close(struct store *store);
+/* Write DIR/format, synced: from here on the folder is one of ours. For who makes a folder in another way. */
+int store_write_format(const struct fsio *fs, const char *dir);
 /* A reader's own connections. */
 int store_reader_open(const struct store *store, struct facts **facts_out, struct vault **vault_out);
 
