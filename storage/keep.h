@@ -41,10 +41,9 @@ enum {
     KEEP_LOOK_MS = 60 * 1000,               /* dead_since() is asked once in so long for each table */
     KEEP_FAILED_MAX = 64,                   /* files left alone until a restart; with more of them nothing is kept */
 };
-/* A merge needs as much free room as it writes, and takes its time: larger ones are not begun. */
+/* A merge takes as much free room as it writes, and its time: larger ones are not begun. None is begun that would leave
+ * less room than a segment for the log. */
 #define KEEP_BYTES_MAX (UINT64_C(64) << 30)
-/* Free room that is left to the log while a step writes: a segment. */
-#define KEEP_ROOM_BYTES ((uint64_t)SEGMENT_BYTES_DEFAULT)
 /* What is dead leaves the disk within a week. A day would rewrite a store in which people delete something every day
  * seven times as often; a month is longer than people believe of "deleted". */
 #define KEEP_DUE_MS (UINT64_C(7) * 24 * 3600 * 1000)
@@ -92,9 +91,10 @@ struct keep_report {
     enum keep_did did;            /* or was tried, when logs_keep() gave an error */
     uint32_t inputs;              /* files that the new one replaces */
     uint64_t serial;              /* of the new file */
-    uint64_t bytes_in, bytes_out; /* of the files, done so far */
-    uint64_t records, dropped;    /* read, and of these let go; marks included */
-    /* With ERR_CORRUPT, ERR_NEWER and ERR_IO: the file, and where in it (0 when the new file could not be written). */
+    uint64_t bytes_in, bytes_out; /* of the inputs; of the new file, so far */
+    uint64_t records, dropped;    /* read so far, and of these let go; marks included */
+    /* With ERR_CORRUPT, ERR_NEWER and ERR_IO: the file, and where in it; the new file and 0 when that one could not be
+     * written. Empty when the error is a callback's. */
     char bad_file[FS_NAME_MAX + 1];
     uint64_t bad_offset;
     /* What there is afterwards. */
@@ -102,10 +102,10 @@ struct keep_report {
     uint64_t source_bytes, written_bytes;   /* over all tables: what was appended, and all that was written for it */
 };
 
-/* One step. On an error the list and its files are as before and *.new is removed:
+/* One step. On an error the list and its files are as before, *.new is removed, and a merge begins again:
  *   ERR_NO_SPACE               there is no room for what ought to be done. Try later
- *   ERR_CORRUPT, ERR_NEWER     an input is bad at report->bad_*: it is left alone until the next start, and read on
- *   ERR_IO                     the same for all inputs, when it was the new file that failed
+ *   ERR_CORRUPT, ERR_NEWER     an input is bad at report->bad_*: it is left alone until the next start; reading goes on
+ *   ERR_IO                     the same; when it was the new file that failed, for all inputs
  *   ERR_NOMEM, or what a callback returned: try later */
 int logs_keep(struct logs *logs, const struct keep_how *how, struct keep_report *out);
 /* Give up the merge under way, if any: its *.new is removed. logs_close() does it too. */

@@ -121,6 +121,7 @@ static void log_index(struct log *log, const struct batch *batch)
         log->committed = record.number;
     }
     batch->segment->bytes = at + payload.len;
+    batch->segment->last_batch++;
 }
 
 void log_done(struct log *log, struct batch *batch, int err)

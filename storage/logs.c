@@ -4,7 +4,7 @@
  * several logs, one after the other, when the number of shards changed. Each segment then holds one stretch of its
  * sequences; log_find() merges the stretches by sequence and does not care which log they came from. It sees unsorted
  * segments alone: view.h sees all. */
-#include "storage/keep.h"
+#include "storage/keep_impl.h"
 #include "storage/logs.h"
 
 #include <assert.h>
@@ -70,6 +70,7 @@ void logs_close(struct logs *logs)
         return;
     for (size_t i = 0; i < LOGS_MAX; i++)
         assert(!logs->ends[i].in_use);
+    keep_free(logs->keep);
     list_unref(logs->list);
     pthread_mutex_destroy(&logs->change_lock);
     pthread_mutex_destroy(&logs->list_lock);

@@ -161,7 +161,7 @@ static int survey_batches(struct recovery *r, struct found *file, struct log_end
         if (err)
             break;
         file->last_batch_at = at - BATCH_HEADER_BYTES;
-        end->batch = head.number;
+        end->batch = file->segment->last_batch = head.number;
         end->number = head.first_number + head.records - 1;
     }
     file->end = scan.offset;

@@ -113,6 +113,7 @@ struct segment *segment_found(const struct fsio *fs, int file, const char *name,
     snprintf(segment->name, sizeof segment->name, "%s", name);
     index_init(&segment->index);
     segment->bytes = SEGMENT_HEADER_BYTES;
+    segment->last_batch = head->first_batch - 1;
     return segment;
 }
 

@@ -36,6 +36,7 @@ struct segment {
     struct index index;
     uint64_t bytes;               /* committed, header included */
     uint64_t records;
+    uint64_t last_batch;          /* committed; before the first, the last one of the segment before */
     struct msg_id min_id, max_id; /* of its records, not of marks; all zero: it has none */
 };
 

@@ -1,0 +1,60 @@
+/* keep_impl.h - the inside of the keeper, shared by keep.c, sort.c and merge.c.
+ *
+ * sort.c and merge.c make a file and know nothing of the list of segments; keep.c chooses, publishes and unlinks.
+ * Thread: as keep.h says. */
+#ifndef PIPIT_STORAGE_KEEP_IMPL_H
+#define PIPIT_STORAGE_KEEP_IMPL_H
+
+#include "storage/keep.h"
+#include "storage/logs.h"
+#include "storage/sorted.h"
+
+enum {
+    /* Written between two syncs of a new file. A disk that swallows all of it at once makes the log's sync wait
+     * behind it; smaller pieces make more syncs that take turns with the log's. */
+    KEEP_SYNC_BYTES = 2 * 1024 * 1024,
+};
+
+/* What one step works with. */
+struct keep_work {
+    const struct fsio *fs;
+    const char *dir;
+    const struct keep_how *how;
+    struct keep_report *report;
+    uint64_t serial;                    /* of the new file */
+    bool hurry;
+    uint64_t paced;                     /* bytes since pace() was called */
+    uint64_t written, synced;           /* bytes of the new file: paced for, synced */
+    bool has_partition;
+    struct conv_id partition;           /* how->partition() was told of last */
+};
+/* `bytes` more were read or written. 0, or pace()'s answer. */
+int keep_pace(struct keep_work *work, uint64_t bytes);
+/* Ask about this record of the file `name`, and put it into the new file if it stays. 0, errors of sorted_writer_add()
+ * with report->bad_*, or a callback's answer. */
+int keep_put(struct keep_work *work, struct sorted_writer *writer, const char *name, uint64_t offset,
+             const struct record *record, struct bytes whole);
+/* Note the file and offset that `err` is about, if it is about one. Returns err. */
+int keep_bad(struct keep_work *work, const char *name, uint64_t offset, int err);
+int keep_bad_new(struct keep_work *work, int err);     /* the same for the new file */
+
+/* Sort one closed segment into a file of work->serial, which has its name afterwards.
+ * Returns 0, ERR_CORRUPT, ERR_NEWER, ERR_IO (report->bad_*), ERR_NO_SPACE, ERR_NOMEM or a callback's answer. */
+int sort_segment(struct keep_work *work, const struct segment *segment);
+
+/* A merge under way: its inputs, each with a reference, and the new file. */
+struct merge;
+/* Of 1..KEEP_INPUTS_MAX tables, into a file of work->serial. Errors of merge_step(). */
+int merge_open(struct keep_work *work, struct sorted *const *inputs, size_t count, struct merge **merge_out);
+/* Go on by about KEEP_STEP_BYTES. Returns 0 (the file is done and has its name), ERR_AGAIN (go on with the next step),
+ * or what sort_segment() returns, and ERR_TOO_BIG; after these only merge_close() may follow. */
+int merge_step(struct merge *merge, struct keep_work *work);
+void merge_close(struct merge *merge);  /* gives up what is not done; NULL is fine */
+uint64_t merge_serial(const struct merge *merge);
+/* Whose references the merge holds. */
+size_t merge_inputs(const struct merge *merge, struct sorted *const **inputs_out);
+
+/* With the merge under way. NULL is fine. */
+void keep_free(struct keep *keep);
+
+#endif
