@@ -222,6 +222,7 @@ void admin_close(struct admin *admin)
     admin->closing = true;
     unlink(admin->path);
     uv_close((uv_handle_t *)&admin->listener, listener_on_closed);
+    admin_erase_stop(admin);
     struct client *c, *tmp;
     DL_FOREACH_SAFE(admin->clients, c, tmp) client_close(c);
 }

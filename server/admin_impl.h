@@ -4,6 +4,7 @@
  *   admin_tasks.c    the list of requests; what every task goes through
  *   admin_users.c    user-*          admin_devices.c  device-*
  *   admin_invites.c  invite*         admin_status.c   status          admin_reload.c  reload
+ *   admin_erase.c    erase-*
  *
  * All on main's thread but what says otherwise. */
 #ifndef PIPIT_SERVER_ADMIN_IMPL_H
@@ -35,6 +36,7 @@ struct admin {
     bool listener_closed, closing;
     uint32_t client_count;
     struct client *clients;
+    struct erase_task *erasures;         /* those that wait for a moment: admin_erase.c */
 };
 
 /* Takes `answer` (NULL: nothing but ok) and writes it. */
@@ -124,7 +126,11 @@ int task_flag(struct task *t, json_t *request, const char *field, bool *out);
 /* A text of at most `bytes_max` bytes without control characters; NULL in *out when it is missing. */
 int task_text(struct task *t, json_t *request, const char *field, size_t bytes_max, const char **out);
 
+/* The socket closes: erasures that wait are ended. */
+void admin_erase_stop(struct admin *admin);
+
 extern const struct request admin_user_requests[], admin_device_requests[], admin_invite_requests[],
-    admin_status_requests[], admin_reload_requests[];    /* each ends with an entry without a name */
+    admin_status_requests[], admin_reload_requests[],
+    admin_erase_requests[];              /* each ends with an entry without a name */
 
 #endif

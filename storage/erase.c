@@ -2,8 +2,11 @@
  * transaction of its own and nothing has to be held. */
 #include "storage/erase.h"
 
+#include <stdlib.h>
+
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/keyfile.h"
 
 typedef int erase_rows(struct facts *facts, const struct conv_id *conv, struct erase_count *count);
 
@@ -44,22 +47,29 @@ static int finish_user(struct facts *facts, struct vault *vault, const struct us
     return err;
 }
 
-static int finish_scrub(struct facts *facts, struct vault *vault)
+static int finish_scrub(const struct fsio *fs, struct facts *facts, struct vault *vault, uint64_t now_ms)
 {
     bool due = false;
     int err = facts_scrub_is_due(facts, &due);
     if (err || !due) return err;
     err = vault_scrub(vault);
     if (!err) err = facts_scrub(facts);
-    if (!err) err = facts_begin(facts);
     if (err) return err;
-    err = facts_scrub_done(facts);
-    if (!err) return facts_commit(facts);
-    facts_rollback(facts);
+    struct keyfiles_report *files = malloc(sizeof *files);
+    err = files ? keyfiles_rewrite(fs, facts, vault, now_ms, files) : ERR_NOMEM;
+    if (!err) err = facts_begin(facts);
+    if (!err) {
+        err = keyfiles_note(facts, files);
+        if (!err) err = facts_scrub_done(facts);
+        if (!err) err = facts_commit(facts);
+        else facts_rollback(facts);
+    }
+    free(files);
     return err;
 }
 
-int erase_finish(struct facts *facts, struct vault *vault, struct erase_count *count)
+int erase_finish(const struct fsio *fs, struct facts *facts, struct vault *vault, uint64_t now_ms,
+                 struct erase_count *count)
 {
     struct conv_id conv;
     struct user_id user;
@@ -73,5 +83,5 @@ int erase_finish(struct facts *facts, struct vault *vault, struct erase_count *c
         err = finish_user(facts, vault, &user, count);
         if (err) return err;
     }
-    return err == ERR_NOT_FOUND ? finish_scrub(facts, vault) : err;
+    return err == ERR_NOT_FOUND ? finish_scrub(fs, facts, vault, now_ms) : err;
 }

@@ -8,6 +8,7 @@
  *   keys      vault    NULL                             ┐ a slice of conversations at a time, and only when nobody has
  *   rows      facts    gone, and "scrub" is noted       ┘ them in memory: no fold of theirs may come after this
  *   scrub     both     outside any transaction: WALs into the files, and emptied
+ *   files              all key files that can be reached are written anew (keyfile.h)
  *   done      facts    "scrub" is cleared
  *
  * Of an erased conversation is left: id, when it was made, the last sequence and message id, so that numbering goes on;
@@ -54,7 +55,9 @@ int facts_scrub_is_due(struct facts *facts, bool *due_out);
 /* Outside a transaction: like vault_scrub(). */
 int facts_scrub(struct facts *facts);
 int facts_scrub_done(struct facts *facts);
-/* At a start: ends all that was begun, in transactions of its own. */
-int erase_finish(struct facts *facts, struct vault *vault, struct erase_count *count);
+/* At a start: ends all that was begun, in transactions of its own, and rewrites the key files that it reaches
+ * (keyfile.h); of the others it is noted that they were not. */
+int erase_finish(const struct fsio *fs, struct facts *facts, struct vault *vault, uint64_t now_ms,
+                 struct erase_count *count);
 
 #endif

@@ -282,9 +282,9 @@ static int store_replay(struct store *store, const struct store_opening *how, ch
 
 /* -- what was being erased ---------------------------------------------------------------------------------- */
 
-static int store_finish_erasing(struct store *store, char why[static WHY_BYTES])
+static int store_finish_erasing(struct store *store, uint64_t now_ms, char why[static WHY_BYTES])
 {
-    int err = erase_finish(store->facts, store->vault, &store->erased);
+    int err = erase_finish(store->fs, store->facts, store->vault, now_ms, &store->erased);
     return err ? say(err, why, "erasing what was begun: %s", err_text(err)) : 0;
 }
 
@@ -327,7 +327,7 @@ int store_open(const struct fsio *fs, const char *dir, const struct store_openin
     if (err) goto fail_vault;
     err = store_replay(store, how, why);
     if (err) goto fail_facts;
-    err = store_finish_erasing(store, why);
+    err = store_finish_erasing(store, how->now_ms, why);
     if (err) goto fail_logs;
     err = store_open_logs(store, how->shards, why);
     if (err) goto fail_logs;

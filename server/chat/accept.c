@@ -113,7 +113,8 @@ void accept_retry(struct chat *chat)
         struct conv *conv;
         DL_DELETE(chat->full_wait, ask);              /* first: it may be on its way back a moment later */
         HASH_FIND(hh, chat->convs, &ask->conv, sizeof ask->conv, conv);
-        if (!conv || conv->state != CONV_READY) {     /* let go meanwhile: by the front door again */
+        /* let go or erased meanwhile: by the front door again */
+        if (!conv || conv->state != CONV_READY || !conv->key.number) {
             conv_on_ask(chat, ask);
         } else if (accept_once(chat, conv, ask) == ERR_FULL) {
             DL_PREPEND(chat->full_wait, ask);

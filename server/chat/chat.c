@@ -9,6 +9,7 @@
 #include "server/chat/commit.h"
 #include "server/chat/fanout.h"
 #include "server/chat/flush.h"
+#include "server/chat/hold.h"
 #include "server/chat/reading.h"
 #include "server/chat/receipts.h"
 #include "server/chat/state.h"
@@ -118,6 +119,7 @@ bool chat_slice(struct shard *shard)
     struct chat *chat = chat_of(shard);
     bool more = fanout_run(chat);
     more = receipts_run(chat) || more;
+    if (chat->holds) hold_step(chat);
     if (chat->page_freed) {                           /* others wait for the retry timer: a failure is no hurry */
         chat->page_freed = false;
         sessions_retry(chat);
@@ -162,6 +164,7 @@ void chat_stop(struct shard *shard)
     struct chat *chat = chat_of(shard);
     chat->stopping = true;
     while (chat->sessions) session_close(chat->sessions, ERR_GOING);
+    hold_stop(chat);
     flush_now(chat);
 }
 

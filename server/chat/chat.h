@@ -10,6 +10,7 @@
 #include "proto/proto.h"
 #include "server/chat/attempts.h"
 #include "server/chat/change.h"
+#include "server/chat/hold.h"
 #include "server/core/core.h"
 #include "server/net/net.h"
 #include "storage/storage.h"
@@ -67,11 +68,13 @@ bool chat_is_stopped(const struct shard *shard);
 void chat_free(struct shard *shard);
 
 /* The facts thread: everything queued is one transaction on keys, then one on facts.
- * `key` (may be NULL) runs inside the first, `rows` (may be NULL) inside the second, each of these in a savepoint. */
+ * `key` (may be NULL) runs inside the first, `rows` (may be NULL) inside the second, each of these in a savepoint;
+ * `apart` (may be NULL) after both, outside of any, when they went well. */
 struct clerk_work {
     struct work work;
     int (*key)(struct clerk_work *w, struct vault *vault);
     int (*rows)(struct clerk_work *w, struct facts *facts);
+    int (*apart)(struct clerk_work *w, struct facts *facts, struct vault *vault);
 };
 void clerk_run_all(struct work *list, void *context);      /* worker_config.run_all */
 int clerk_open(void *store, void **context_out);           /* context_open: the store's writers */

@@ -64,11 +64,20 @@ static void run_rows(struct work *list, struct clerk *clerk)
     }
 }
 
+static void run_apart(struct work *list, struct clerk *clerk)
+{
+    for (struct work *w = list; w; w = w->next) {
+        struct clerk_work *c = (struct clerk_work *)w;
+        if (c->apart && !w->err) w->err = c->apart(c, clerk->facts, clerk->vault);
+    }
+}
+
 void clerk_run_all(struct work *list, void *context)
 {
     for (struct work *w = list; w; w = w->next) w->err = 0;
     run_keys(list, context);
     run_rows(list, context);
+    run_apart(list, context);
 }
 
 int reader_open(void *store, void **context_out)

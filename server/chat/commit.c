@@ -63,6 +63,7 @@ static void send_entry(const struct pending *p, const struct conv *conv, struct 
 static int append(struct chat *chat, struct conv *conv, struct pending *p, const struct entry *entry)
 {
     struct position pos;
+    assert(conv->key.number);
     p->conv = conv;
     p->record.partition = conv->id;
     p->record.key = conv->key.number;

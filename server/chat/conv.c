@@ -6,6 +6,7 @@
 #include "server/chat/conv.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +94,19 @@ static struct conv *conv_new(struct chat *chat, const struct conv_id *id)
     return conv;
 }
 
+static void conv_drop_content(struct conv *conv)
+{
+    for (uint32_t i = 0; i < conv->device_count; i++) free(conv->devices[i].repeats);
+    free(conv->devices);
+    free(conv->members);
+    roster_unref(conv->roster);
+    conv->devices = NULL;
+    conv->members = NULL;
+    conv->roster = NULL;
+    conv->device_count = conv->device_cap = conv->member_count = 0;
+    sodium_memzero(&conv->key, sizeof conv->key);
+}
+
 void conv_free(struct chat *chat, struct conv *conv)
 {
     assert(!conv->waiting && !conv->fan && conv->pending == 0 && conv->readings == 0);
@@ -100,10 +114,7 @@ void conv_free(struct chat *chat, struct conv *conv)
     if (conv->in_lru) DL_DELETE(chat->lru, conv);
     HASH_DEL(chat->convs, conv);
     STAT_SUB(&chat->shard->stats, convs_hot, 1);
-    for (uint32_t i = 0; i < conv->device_count; i++) free(conv->devices[i].repeats);
-    free(conv->devices);
-    free(conv->members);
-    roster_unref(conv->roster);
+    conv_drop_content(conv);
     free(conv);
 }
 
@@ -112,6 +123,33 @@ static void conv_touch(struct chat *chat, struct conv *conv)
     if (conv->in_lru) DL_DELETE(chat->lru, conv);
     DL_APPEND(chat->lru, conv);
     conv->in_lru = true;
+}
+
+void conv_hold(struct chat *chat, struct conv *conv)
+{
+    assert(conv->state == CONV_READY);
+    if (conv->in_lru) DL_DELETE(chat->lru, conv);
+    conv->in_lru = false;
+    conv->state = CONV_HELD;
+}
+
+void conv_unhold(struct chat *chat, struct conv *conv)
+{
+    conv->state = CONV_READY;
+    conv_touch(chat, conv);
+}
+
+void conv_empty(struct chat *chat, struct conv *conv)
+{
+    if (conv->dirty_number > chat->evicted_through) chat->evicted_through = conv->dirty_number;
+    conv_drop_content(conv);
+}
+
+struct conv *conv_held_new(struct chat *chat, const struct conv_id *id)
+{
+    struct conv *conv = conv_new(chat, id);
+    if (conv) conv->state = CONV_HELD;
+    return conv;
 }
 
 static bool conv_is_needed(const struct chat *chat, const struct conv *conv)
@@ -135,11 +173,16 @@ void conv_trim(struct chat *chat, bool all)
 
 /* -- serving ------------------------------------------------------------------------------------------------ */
 
+static void conv_rekey(struct chat *chat, struct conv *conv, struct ask *ask);
+
 static void conv_serve(struct chat *chat, struct conv *conv, struct ask *ask)
 {
     conv_touch(chat, conv);
     switch (ask->kind) {
-    case ASK_SEND:    accept_send(chat, conv, ask); break;
+    case ASK_SEND:
+        if (conv->key.number) accept_send(chat, conv, ask);
+        else conv_rekey(chat, conv, ask);
+        break;
     case ASK_CURSOR:  receipts_note(chat, conv, ask); break;
     case ASK_FETCH:
     case ASK_HISTORY:
@@ -150,7 +193,7 @@ static void conv_serve(struct chat *chat, struct conv *conv, struct ask *ask)
 
 static void conv_serve_waiting(struct chat *chat, struct conv *conv)
 {
-    while (conv->waiting) {
+    while (conv->waiting && conv->state == CONV_READY) {
         struct ask *ask = conv->waiting;
         DL_DELETE(conv->waiting, ask);
         conv_serve(chat, conv, ask);
@@ -166,7 +209,12 @@ static void conv_give_up(struct chat *chat, struct conv *conv, int err)
         if (ask->kind == ASK_SEND && !err_may_retry(err)) STAT_ADD(&chat->shard->stats, sends_refused, 1);
         ask_answer(chat, ask, err, NULL);
     }
-    conv_free(chat, conv);
+    if (!conv->hold) {
+        conv_free(chat, conv);
+        return;
+    }
+    conv_empty(chat, conv);                           /* whoever waits to hold it finds it empty */
+    conv->state = CONV_HELD;
 }
 
 static int storage_error(int err)
@@ -213,6 +261,8 @@ static int conv_set_members(struct chat *chat, struct conv *conv, const struct m
     return conv->roster ? 0 : ERR_NOMEM;
 }
 
+static void rekey_failed(struct chat *chat, struct conv *conv, int err);
+
 static void making_done(struct shard *shard, struct work *work)
 {
     struct conv_making *m = (struct conv_making *)work;
@@ -221,11 +271,13 @@ static void making_done(struct shard *shard, struct work *work)
     HASH_FIND(hh, chat->convs, &m->conv, sizeof m->conv, conv);
     assert(conv && conv->state == CONV_CREATING);
     int err = work->err;
-    if (!err) {
+    if (!err && !conv->members) {
         struct member_row rows[2] = { { .user = m->a, .from_seq = 1 }, { .user = m->b, .from_seq = 1 } };
         err = conv_set_members(chat, conv, rows, user_id_equal(&m->a, &m->b) ? 1 : 2);
     }
-    if (err) {
+    if (err && conv->members) {
+        rekey_failed(chat, conv, storage_error(err));
+    } else if (err) {
         conv_give_up(chat, conv, storage_error(err));
     } else {
         conv->type = CONV_DIRECT;
@@ -234,7 +286,21 @@ static void making_done(struct shard *shard, struct work *work)
         conv_touch(chat, conv);
         conv_serve_waiting(chat, conv);
     }
+    sodium_memzero(&m->key, sizeof m->key);
     free(m);
+}
+
+static bool making_submit(struct chat *chat, struct conv *conv, struct conv_making *m)
+{
+    m->conv = conv->id;
+    m->now_ms = chat->shard->wall_ms;
+    m->work.key = making_key;
+    m->work.rows = making_rows;
+    m->work.work.done = making_done;
+    conv->state = CONV_CREATING;
+    if (clerk_submit(chat, &m->work)) return true;
+    free(m);
+    return false;
 }
 
 /* There are no rows. A send to a user makes them; without one, nothing there is to be found. */
@@ -254,17 +320,47 @@ static void conv_create(struct chat *chat, struct conv *conv)
         return;
     }
     bool asker_first = strcmp(ask->user.v, ask->peer.v) <= 0;
-    m->conv = conv->id;
     m->a = asker_first ? ask->user : ask->peer;
     m->b = asker_first ? ask->peer : ask->user;
-    m->now_ms = chat->shard->wall_ms;
-    m->work.key = making_key;
-    m->work.rows = making_rows;
-    m->work.work.done = making_done;
-    conv->state = CONV_CREATING;
-    if (clerk_submit(chat, &m->work)) return;
-    free(m);
-    conv_give_up(chat, conv, ERR_BUSY);
+    if (!making_submit(chat, conv, m)) conv_give_up(chat, conv, ERR_BUSY);
+}
+
+/* It was erased: another key for what comes, and the same rows. A send to a user who is gone makes nothing. */
+static void conv_rekey(struct chat *chat, struct conv *conv, struct ask *ask)
+{
+    struct conv_making *m = conv->type == CONV_DIRECT && conv->member_count > 0 ? calloc(1, sizeof *m) : NULL;
+    assert(conv->pending == 0 && !conv->in_marks);
+    if (m) {
+        m->a = conv->members[0].row.user;
+        m->b = conv->members[conv->member_count - 1].row.user;
+    }
+    if (!m || !making_submit(chat, conv, m)) {
+        conv->state = CONV_READY;
+        ask_answer(chat, ask, ERR_BUSY, NULL);
+        return;
+    }
+    DL_PREPEND(conv->waiting, ask);
+    DL_DELETE(chat->lru, conv);
+    conv->in_lru = false;
+}
+
+/* No other key: sends are told why, the rest is as it was. */
+static void rekey_failed(struct chat *chat, struct conv *conv, int err)
+{
+    struct ask *list = conv->waiting;
+    conv->waiting = NULL;
+    conv->state = CONV_READY;
+    conv_touch(chat, conv);
+    while (list) {
+        struct ask *ask = list;
+        DL_DELETE(list, ask);
+        if (ask->kind != ASK_SEND) {
+            conv_serve(chat, conv, ask);
+            continue;
+        }
+        if (!err_may_retry(err)) STAT_ADD(&chat->shard->stats, sends_refused, 1);
+        ask_answer(chat, ask, err, NULL);
+    }
 }
 
 /* -- loading ------------------------------------------------------------------------------------------------- */
@@ -330,7 +426,10 @@ static void load_run(struct work *work, void *context)
         facts_snapshot_end(reader->facts);
     }
     if (!err) err = vault_get(reader->vault, &load->conv, &load->key);
-    if (err == ERR_GONE) err = ERR_NOT_FOUND;         /* erased */
+    if (err == ERR_GONE) {                            /* erased: its rows say where numbering goes on */
+        load->key.number = 0;
+        err = 0;
+    }
     work->err = err;
 }
 
@@ -398,6 +497,7 @@ static void load_done(struct shard *shard, struct work *work)
     free(load->members);
     free(load->cursors);
     free(load->repeats);
+    sodium_memzero(&load->key, sizeof load->key);
     free(load);
 }
 
@@ -428,12 +528,24 @@ void conv_retry(struct chat *chat)
     }
 }
 
+/* A cursor has nothing to move over; the rest may come again. */
+static void conv_refuse_held(struct chat *chat, struct ask *ask)
+{
+    if (ask->kind == ASK_SEND) STAT_ADD(&chat->shard->stats, sends_unknown, 1);
+    if (ask->kind == ASK_CURSOR) ask_answer(chat, ask, 0, NULL);
+    else ask_answer(chat, ask, ERR_BUSY, "the conversation is being erased");
+}
+
 void conv_on_ask(struct chat *chat, struct ask *ask)
 {
     struct conv *conv;
     HASH_FIND(hh, chat->convs, &ask->conv, sizeof ask->conv, conv);
     if (conv && conv->state == CONV_READY) {
         conv_serve(chat, conv, ask);
+        return;
+    }
+    if (conv && conv->state == CONV_HELD) {
+        conv_refuse_held(chat, ask);
         return;
     }
     if (!conv) {

@@ -2,9 +2,12 @@
  * it has already accepted.
  *
  * LOADING ──rows found──> READY          LOADING ──no rows, a send may make it──> CREATING ──> READY
+ * READY, its key erased ──a send──> CREATING ──> READY               READY ──being erased──> HELD (hold.h)
  * LOADING    a job reads rows, cursors, repeats and the key; asks wait
  * CREATING   the clerk commits the key, then the rows; asks wait
- * READY      asks are served; let go when idle, clean (facts cover its last record) and least recently used
+ * READY      asks are served; let go when idle, clean (facts cover its last record) and least recently used. One that was
+ *            erased has no key, and nothing that a member may see: the next send makes another key, numbering goes on
+ * HELD       asks are refused; in the table so that nobody loads it
  *
  * Two ends: `head` counts what was appended, `committed_head` what is durable. Everything told to anyone is about the
  * second. When a batch fails, the first goes back to the second.
@@ -19,8 +22,9 @@
 #include "server/chat/roster.h"
 
 struct chat;
+struct hold;
 
-enum conv_state { CONV_LOADING, CONV_CREATING, CONV_READY };
+enum conv_state { CONV_LOADING, CONV_CREATING, CONV_READY, CONV_HELD };
 
 struct repeat {                       /* an accepted send, kept until its device settles it */
     uint64_t client_seq;
@@ -60,7 +64,8 @@ struct conv {
     uint8_t state;
     uint8_t type;                     /* enum conv_type */
     bool in_lru, in_marks, in_fanout, in_receipts, in_load_wait;
-    struct vault_key key;
+    struct vault_key key;             /* number 0: erased, and nothing was sent since */
+    struct hold *hold;                /* who waits for it to be held */
     uint64_t head, counted;           /* appended */
     struct msg_id last_id;
     uint64_t committed_head, committed_counted;
@@ -87,6 +92,13 @@ void conv_retry(struct chat *chat);
 /* Let go of conversations that nobody needs, above the limit; all that can go when `all`. */
 void conv_trim(struct chat *chat, bool all);
 void conv_free(struct chat *chat, struct conv *conv);
+
+/* For hold.c: HELD from READY, and back; its content freed and its key wiped; a new one that is HELD and empty (NULL: out
+ * of memory). */
+void conv_hold(struct chat *chat, struct conv *conv);
+void conv_unhold(struct chat *chat, struct conv *conv);
+void conv_empty(struct chat *chat, struct conv *conv);
+struct conv *conv_held_new(struct chat *chat, const struct conv_id *id);
 
 /* For the files of the home's side. */
 struct conv_member *conv_member(struct conv *conv, const struct user_id *user);   /* NULL: never was one */

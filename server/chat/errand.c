@@ -16,6 +16,7 @@ void errand_send(struct shard *shard, uint16_t to, struct errand *e)
 {
     e->origin = shard->id;
     e->to = to;
+    e->later = false;
     if (!shard->errands && errand_try(shard, e)) return;
     if (shard->credits_out == 0 && !shard->errands) {
         /* Refused although all credits are here: the house has ended. Only main's shard outlives it. */
@@ -38,14 +39,19 @@ void errands_retry(struct shard *shard)
     }
 }
 
+void errand_answer(struct shard *shard, struct errand *e)
+{
+    struct parcel answer = { .kind = PARCEL_ERRAND_DONE, .u.errand = e };
+    shard_answer(shard, e->origin, &answer);
+}
+
 void errand_on_parcel(struct shard *shard, const struct parcel *parcel)
 {
     struct errand *e = parcel->u.errand;
     if (parcel->kind == PARCEL_ERRAND) {
-        struct parcel answer = { .kind = PARCEL_ERRAND_DONE, .u.errand = e };
         /* without it the shard never began, and has no sessions */
         if (shard->chat) e->run(shard->chat, e);
-        shard_answer(shard, e->origin, &answer);
+        if (!e->later) errand_answer(shard, e);
         return;
     }
     assert(parcel->kind == PARCEL_ERRAND_DONE);

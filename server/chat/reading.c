@@ -266,7 +266,8 @@ void reading_heads(struct chat *chat, struct ask *ask)
         row->last_ms = conv->committed_head ? msg_id_ms(&conv->committed_id) : 0;
         row->marked_ms = conv->marked_ms;
         row->has_cursor = d && d->noted > 0;
-        row->delivered = row->has_cursor ? d->noted : m ? m->row.delivered : 0;
+        uint64_t below = m && m->row.from_seq ? m->row.from_seq - 1 : 0;     /* nothing there is due to it */
+        row->delivered = row->has_cursor ? d->noted : m && m->row.delivered > below ? m->row.delivered : below;
     }
     ask_answer(chat, ask, err, NULL);
 }

@@ -34,6 +34,9 @@ void receipts_note(struct chat *chat, struct conv *conv, struct ask *ask)
         ask_answer(chat, ask, ERR_PAST_HEAD, NULL);
         return;
     }
+    /* Below what the member may see there is nothing to have: it was erased. */
+    if (delivered < from) delivered = 0;
+    if (read < from) read = 0;
     struct conv_device *d = conv_device(conv, (uint32_t)(m - conv->members), ask->device);
     if (!d) {
         ask_answer(chat, ask, ERR_BUSY, NULL);

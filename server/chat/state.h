@@ -49,6 +49,7 @@ struct chat {
     struct conv *convs;               /* hash by id */
     struct conv *lru;                 /* ready ones, least recently used first */
     struct conv *load_wait;           /* the job queue was full */
+    struct hold *holds;               /* waiting for their conversations to be free: hold.c */
     struct conv *marks;               /* with cursor moves not yet in a batch */
     struct conv *fanout;              /* with committed messages to hand out, round-robin */
     struct conv *receipts;            /* with durable moves to tell */

@@ -114,7 +114,7 @@ static void a_user_is_removed_only_by_who_is_sure(void **state)
 {
     struct rig *rig = *state;
     assert_int_equal(ctl_on(rig, WORDS("user", "remove", "alice")), 2);
-    assert_said(said.err, "there is no terminal to ask on; --yes removes without asking");
+    assert_said(said.err, "there is no terminal to ask on; --yes does it without asking");
     assert_int_equal(ctl_on_terminal(rig, WORDS("user", "remove", "alice"), "alcie\n"), 2);
     assert_said(said.out, "not the same: nothing was done");
     assert_int_equal(web_login(rig, NULL, "alice", "a password", NULL), 200);

@@ -160,6 +160,22 @@ int ctl_list(const struct arguments *a, const char *request, const char *rows, c
     return code;
 }
 
+/* -- asking --------------------------------------------------------------------------------------------------------- */
+
+int ctl_make_sure(const struct arguments *a, const char *what, const char *word)
+{
+    char line[128];
+    if (GIVEN(a, yes)) return EXIT_DONE;
+    if (!isatty(STDIN_FILENO)) return ctl_usage(a, "there is no terminal to ask on; --yes does it without asking");
+    printf("%s: %s. Type %s once more: ", word, what, strlen(word) < 32 ? "the name" : "the id");
+    fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) line[0] = '\0';
+    line[strcspn(line, "\r\n")] = '\0';
+    if (strcmp(line, word) == 0) return EXIT_DONE;
+    fprintf(stderr, "pipitctl: not the same: nothing was done\n");
+    return EXIT_USAGE;
+}
+
 /* -- printing ------------------------------------------------------------------------------------------------------ */
 
 const char *ctl_text(json_t *object, const char *name)

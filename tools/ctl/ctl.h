@@ -25,7 +25,8 @@ enum {
     X(yes, "yes", false)                      \
     X(ask, "ask", false)                      \
     X(keep_devices, "keep-devices", false)    \
-    X(all, "all", false)
+    X(all, "all", false)                      \
+    X(with, "with", false)
 
 enum option_number {
 #define CTL_NUMBER(field, name, value) OPTION_##field,
@@ -60,6 +61,9 @@ int ctl_usage(const struct arguments *a, const char *format, ...) __attribute__(
 /* Takes `request`, says it to the server and gives what came back: NULL when it is not "ok"; then the reason, and each
  * of its `problems`, has been said on standard error and *code_out is the exit code. */
 json_t *ctl_call(const struct arguments *a, json_t *request, int *code_out);
+/* It cannot be undone: has `word` typed once more on the terminal, but with --yes. `what` is going to happen to it, a
+ * clause. EXIT_DONE: go on; EXIT_USAGE: said why not. */
+int ctl_make_sure(const struct arguments *a, const char *what, const char *word);
 /* The text or number of a member; "" and 0 when it is not there. */
 const char *ctl_text(json_t *object, const char *name);
 json_int_t ctl_number(json_t *object, const char *name);
@@ -78,6 +82,8 @@ int ctl_user_list(const struct arguments *a);
 int ctl_user_token(const struct arguments *a);
 int ctl_user_disable(const struct arguments *a);
 int ctl_user_enable(const struct arguments *a);
+int ctl_erase_user(const struct arguments *a);
+int ctl_erase_conversation(const struct arguments *a);
 int ctl_user_remove(const struct arguments *a);
 int ctl_user_reset_password(const struct arguments *a);
 int ctl_user_devices(const struct arguments *a);

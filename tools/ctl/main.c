@@ -46,6 +46,17 @@ static const struct command commands[] = {
       "Logs one device out, by its id (`user devices` tells it): its session closes at once and its token is good for\n"
       "nothing.",
       0, 2, 2, ctl_user_revoke },
+    { "erase", "user", "NAME [--yes] [--json]",
+      "Destroys what the server has on a user, for good: the keys of the direct conversations and with them every message\n"
+      "in those, also in backups; account, devices, memberships. Nobody gets the name again, and the server keeps no more of\n"
+      "it than a keyed hash. A user who was deleted before can be erased afterwards. The exit code is 1 when a key file could\n"
+      "not be reached: it is named, and still opens what was erased. The name has to be typed once more, but with --yes.",
+      TAKES(yes) | TAKES(json), 1, 1, ctl_erase_user },
+    { "erase", "conversation", "ID | --with NAME NAME [--yes] [--json]",
+      "Destroys the key of a conversation, and with it every message, also in backups. Its members stay, can write to each\n"
+      "other again, and its numbering goes on. A direct conversation may be named by its two users. The id, or the second\n"
+      "name, has to be typed once more, but with --yes. Exit code 1 as of `erase user`.",
+      TAKES(with) | TAKES(yes) | TAKES(json), 1, 2, ctl_erase_conversation },
     { "invite", "new", "[--uses N] [--days N] [--note TEXT] [--json]",
       "Prints a code for `pipit register`: good for one use and 7 days, when nothing else is said. The code is shown once;\n"
       "afterwards the invite is called by its number. `pipitctl invite` does the same.",

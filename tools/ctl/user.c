@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <unistd.h>
-
 #include "proto/proto.h"
 #include "tools/common/secret.h"
 #include "tools/ctl/ctl.h"
@@ -85,29 +83,14 @@ int ctl_user_enable(const struct arguments *a)
     return for_each_name(a, "user-enable", "is enabled");
 }
 
-/* It cannot be undone: the name once more, from the terminal. */
-static bool is_sure(const char *name)
-{
-    char line[64];
-    printf("%s will be deleted for ever, with all devices. Type the name once more: ", name);
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) line[0] = '\0';
-    line[strcspn(line, "\r\n")] = '\0';
-    if (strcmp(line, name) == 0) return true;
-    fprintf(stderr, "pipitctl: not the same: nothing was done\n");
-    return false;
-}
-
 int ctl_user_remove(const struct arguments *a)
 {
     json_t *names = ctl_names(a);
     if (!names) return EXIT_USAGE;
     json_decref(names);
-    if (!GIVEN(a, yes) && !isatty(STDIN_FILENO)) {
-        return ctl_usage(a, "there is no terminal to ask on; --yes removes without asking");
-    }
-    for (int i = 0; i < a->count && !GIVEN(a, yes); i++) {
-        if (!is_sure(a->words[i])) return EXIT_USAGE;
+    for (int i = 0; i < a->count; i++) {
+        int code = ctl_make_sure(a, "this user will be deleted for ever, with all devices", a->words[i]);
+        if (code) return code;
     }
     return for_each_name(a, "user-remove", "is removed");
 }
