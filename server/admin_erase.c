@@ -20,7 +20,6 @@
 #include <utlist.h>
 
 #include "server/admin_impl.h"
-#include "storage/keyfile.h"
 
 enum {
     ERASE_SLICE = 64,                    /* conversations held at once: each costs its home a commit of folds at most */
