@@ -220,6 +220,7 @@ void admin_close(struct admin *admin)
 {
     if (admin->closing) return;
     admin->closing = true;
+    atomic_store_explicit(&admin->backup_stop, true, memory_order_relaxed);
     unlink(admin->path);
     uv_close((uv_handle_t *)&admin->listener, listener_on_closed);
     admin_erase_stop(admin);
@@ -229,7 +230,7 @@ void admin_close(struct admin *admin)
 
 bool admin_is_closed(const struct admin *admin)
 {
-    return admin->listener_closed && !admin->clients;
+    return admin->listener_closed && !admin->clients && !admin->backing_up;
 }
 
 void admin_free(struct admin *admin)

@@ -15,6 +15,7 @@ struct reload;
 struct admin_config {
     const char *dir;                     /* the data folder */
     const struct chat_config *chat;      /* store, workers */
+    struct worker *backup;               /* one thread, one work at a time; context is a struct job_reader */
     const struct chat_settings *settings;/* main's, on main's thread; it changes */
     const char *address;                 /* told by status */
     const struct budget *budget;         /* likewise */

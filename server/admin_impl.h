@@ -5,12 +5,14 @@
  *   admin_users.c    user-*          admin_devices.c  device-*
  *   admin_invites.c  invite*         admin_status.c   status          admin_reload.c  reload
  *   admin_erase.c    erase-*
+ *   admin_backup.c   backup
  *
  * All on main's thread but what says otherwise. */
 #ifndef PIPIT_SERVER_ADMIN_IMPL_H
 #define PIPIT_SERVER_ADMIN_IMPL_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <sys/un.h>
 
 #include "proto/proto.h"
@@ -37,6 +39,9 @@ struct admin {
     uint32_t client_count;
     struct client *clients;
     struct erase_task *erasures;         /* those that wait for a moment: admin_erase.c */
+    struct task *backing_up;             /* NULL: nothing */
+    _Atomic bool backup_stop;            /* main sets it, the backup thread looks */
+    atomic_uint_least64_t backup_bytes;  /* that went through it so far; any thread */
 };
 
 /* Takes `answer` (NULL: nothing but ok) and writes it. */
@@ -130,7 +135,7 @@ int task_text(struct task *t, json_t *request, const char *field, size_t bytes_m
 void admin_erase_stop(struct admin *admin);
 
 extern const struct request admin_user_requests[], admin_device_requests[], admin_invite_requests[],
-    admin_status_requests[], admin_reload_requests[],
+    admin_status_requests[], admin_reload_requests[], admin_backup_requests[],
     admin_erase_requests[];              /* each ends with an entry without a name */
 
 #endif

@@ -38,6 +38,7 @@ struct server {
     struct listening *listening;
     _Atomic int start_err;               /* of a shard's on_start */
     bool house_is_open;
+    struct worker *backup;
     struct reload *reload;               /* NULL: there is none */
     /* -- main's shard -- */
     struct admin *admin;
@@ -143,7 +144,7 @@ static void main_start(struct shard *shard)
     }
     if (server->handle_signals) take_hangups();
     struct admin_config config = {
-        .dir = server->store.dir, .chat = &server->chat, .settings = &server->now.chat, .budget = server->budget,
+        .dir = server->store.dir, .chat = &server->chat, .backup = server->backup, .settings = &server->now.chat, .budget = server->budget,
         .address = listening_text(server->listening),
         .started_ms = server->started_ms, .reload = server->reload, .shutdown = main_shutdown, .arg = server,
     };
@@ -213,6 +214,11 @@ static int make_workers(struct server *server)
                                      .context_close = reader_close };
     err = worker_new(&server->house, &config, &chat->jobs);
     if (err) return err;
+    struct worker_config backup = config;
+    backup.name = "backup";
+    backup.threads = backup.queue_max = 1;
+    err = worker_new(&server->house, &backup, &server->backup);
+    if (err) return err;
     config.name = "password";
     config.threads = (uint32_t)c->password_threads;
     config.queue_max = (uint32_t)c->password_queue_max;
@@ -240,9 +246,9 @@ static int make_reload(struct server *server, const struct server_options *optio
 static int each_worker(struct server *server, int (*visit)(struct worker *))
 {
     struct chat_config *chat = &server->chat;
-    struct worker *first[] = { chat->facts, chat->jobs, chat->hashing };
+    struct worker *first[] = { chat->facts, chat->jobs, chat->hashing, server->backup };
     int err = 0;
-    for (size_t i = 0; i < 3 && !err; i++) err = first[i] ? visit(first[i]) : 0;
+    for (size_t i = 0; i < sizeof first / sizeof first[0] && !err; i++) err = first[i] ? visit(first[i]) : 0;
     for (uint16_t i = 0; i < server->shards && !err; i++) {
         err = chat->committer[i] ? visit(chat->committer[i]) : 0;
     }
@@ -310,6 +316,7 @@ int server_open(const struct server_options *options, struct server **server_out
                                      .segment_bytes = server->config.segment_mib << 20 };
     int err = store_open(options->fs ? options->fs : fsio_posix(), server->config.data, &opening, &server->store, why);
     if (err) goto fail_free;
+    (void)backup_tidy(server->store.fs, server->store.dir);    /* second names only: the next backup tries again */
     set_rooms(server, options);
     static const uint32_t unix_modes[] = { 0600, 0660, 0666 };      /* listen_unix_mode's words */
     char clause[LISTENING_WHY_MAX];

@@ -14,14 +14,14 @@ _pipit() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --server | --home | --ca | --data | --config | --*-file | --count | --timeout | --limit | --before | --as | --with) ((i++)) ;;
+        --server | --home | --ca | --data | --to | --since | --keys | --config | --*-file | --count | --timeout | --limit | --before | --as | --with) ((i++)) ;;
         -*) ;;
         *) if [ -z "$first" ]; then first=${COMP_WORDS[i]}; elif [ -z "$second" ]; then second=${COMP_WORDS[i]}; fi ;;
         esac
     done
     case $before in
-    --home | --data) COMPREPLY=($(compgen -d -- "$word")); return ;;
-    --ca | --config | --*-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --home | --data | --to | --since) COMPREPLY=($(compgen -d -- "$word")); return ;;
+    --ca | --config | --keys | --*-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     if [[ $word == -* ]]; then
         names=$("$program" $first $second --help 2>/dev/null | grep -oE -- '(^|[[ ])--[a-z][a-z-]*' | tr -d '[ ')

@@ -26,7 +26,11 @@ enum {
     X(ask, "ask", false)                      \
     X(keep_devices, "keep-devices", false)    \
     X(all, "all", false)                      \
-    X(with, "with", false)
+    X(with, "with", false)                    \
+    X(since, "since", true)                   \
+    X(keys, "keys", true)                     \
+    X(to, "to", true)                         \
+    X(verify, "verify", false)
 
 enum option_number {
 #define CTL_NUMBER(field, name, value) OPTION_##field,
@@ -94,6 +98,8 @@ int ctl_invite_revoke(const struct arguments *a);
 int ctl_status(const struct arguments *a);
 int ctl_reload(const struct arguments *a);
 int ctl_shutdown(const struct arguments *a);
+int ctl_backup(const struct arguments *a);
+int ctl_restore(const struct arguments *a);
 int ctl_log_show(const struct arguments *a);
 
 #endif

@@ -79,6 +79,17 @@ static const struct command commands[] = {
     { "shutdown", NULL, "",
       "Stops the server cleanly: it says goodbye to all sessions and finishes what it has accepted.",
       0, 0, 0, ctl_shutdown },
+    { "backup", NULL, "DIR [--since PREVIOUS] [--keys FILE] [--json]",
+      "Makes a backup of the running server in a new folder of DIR, which the server has to be able to write. What the last\n"
+      "whole backup there (or PREVIOUS) has already is linked from it. Keys are not in it: they go to the key files that\n"
+      "are known, and to FILE; when none is, to DIR.keys. Keep the key file on another medium than the backups. The exit\n"
+      "code is 1 too when a key file could not be reached.",
+      TAKES(since) | TAKES(keys) | TAKES(json), 1, 1, ctl_backup },
+    { "restore", NULL, "BACKUP --to DATA --keys FILE | BACKUP --verify [--keys FILE]",
+      "Makes a data folder of a backup (a folder inside DIR) and the newest key file. DATA has to be missing or empty; no\n"
+      "server is needed. With --verify nothing is changed: everything is read and every checksum compared, and with --keys\n"
+      "every record is opened.",
+      TAKES(to) | TAKES(keys) | TAKES(verify), 1, 1, ctl_restore },
     { "log", "show", "FILE...",
       "Prints segment files (DIR/log/*.seg): what is on disk, without a server and without keys.",
       0, 1, WORDS_MAX, ctl_log_show },

@@ -1,0 +1,213 @@
+/* test_backup.c - pipitctl backup on a server that people use, restored, and used again. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/flow/flow.h"
+#include "tests/harness/owner.h"
+
+enum { SENDERS = 3, ACCEPTED_MAX = 20000, BEFORE = 40, AFTER = 40 };
+
+/* One device that sends to bob as fast as it is answered, and what it was told. */
+struct sender {
+    pthread_t thread;
+    struct talker *talker;
+    struct conv_id conv;
+    atomic_uint count;
+    atomic_bool stop;
+    struct { uint64_t seq; struct msg_id id; } accepted[ACCEPTED_MAX];
+};
+
+static void *send_on(void *arg)
+{
+    struct sender *s = arg;
+    struct user_id bob = rig_user("bob");
+    char text[32];
+    for (unsigned i = 0; i < ACCEPTED_MAX && !atomic_load(&s->stop); i++) {
+        snprintf(text, sizeof text, "number %u", i);
+        const struct msg *m = talker_answer(s->talker, talker_send_text(s->talker, &bob, i + 1, i + 1, text));
+        if (m->type != MSG_ACCEPTED) abort();
+        s->accepted[i].seq = m->u.accepted.seq;
+        s->accepted[i].id = m->u.accepted.id;
+        atomic_store(&s->count, i + 1);
+    }
+    return NULL;
+}
+
+static void await_count(struct sender *s, unsigned count)
+{
+    while (atomic_load(&s->count) < count) usleep(1000);         /* an event of another thread, not a time */
+}
+
+static struct sender *senders_start(struct rig *rig)
+{
+    static const char *const names[SENDERS] = { "alice", "carol", "dora" };
+    struct sender *s = calloc(SENDERS, sizeof *s);
+    for (int i = 0; i < SENDERS; i++) {
+        s[i].talker = rig_talk(rig, names[i], 0);
+        s[i].conv = conv_of(names[i], "bob");
+        assert_int_equal(pthread_create(&s[i].thread, NULL, send_on, &s[i]), 0);
+    }
+    return s;
+}
+
+/* All that was accepted before the cut is there, each as its sender was told. */
+static void check_history(struct talker *bob, const struct sender *s, unsigned count)
+{
+    uint64_t after = 0;
+    unsigned seen = 0;
+    bool more = true;
+    while (more) {
+        struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(bob) };
+        m.u.history.to.conv = s->conv;
+        m.u.history.has_after = true;
+        m.u.history.after = after;
+        m.u.history.limit = PAGE_RECORDS_MAX;
+        talker_send(bob, &m);
+        const struct msg *answer = talker_answer(bob, m.ref);
+        assert_int_equal(answer->type, MSG_PAGE);
+        struct bytes rest = answer->u.page.records, text;
+        struct msg_message record;
+        more = answer->u.page.more;
+        while (page_next(&rest, &record) == 0) {
+            char wanted[32];
+            assert_true(seen < atomic_load(&s->count));
+            assert_int_equal(record.seq, s->accepted[seen].seq);
+            assert_memory_equal(&record.id, &s->accepted[seen].id, sizeof record.id);
+            snprintf(wanted, sizeof wanted, "number %u", seen);
+            assert_int_equal(content_text_decode(record.body, &text), 0);
+            assert_int_equal(text.len, strlen(wanted));
+            assert_memory_equal(text.at, wanted, text.len);
+            after = record.seq;
+            seen++;
+        }
+    }
+    assert_true(seen >= count);
+}
+
+static char backups[256], keys[300], restored[256], aside[256];
+
+static void make_paths(struct rig *rig)
+{
+    snprintf(backups, sizeof backups, "%s.backups", rig_folder(rig));
+    snprintf(keys, sizeof keys, "%s.keys", backups);
+    snprintf(restored, sizeof restored, "%s.restored", rig_folder(rig));
+    snprintf(aside, sizeof aside, "%s.aside", rig_folder(rig));
+}
+
+static void remove_paths(void)
+{
+    char command[1200];
+    snprintf(command, sizeof command, "rm -rf '%s' '%s' '%s' '%s'", backups, keys, restored, aside);
+    assert_int_equal(system(command), 0);
+}
+
+static void backup_path(char out[static 400])
+{
+    const char *line = line_with("backup  ");
+    assert_int_equal(sscanf(line, "backup %399s", out), 1);
+}
+
+static void what_was_accepted_before_the_cut_is_in_what_is_restored(void **state)
+{
+    struct rig *rig = *state;
+    char path[400], second[400];
+    unsigned before[SENDERS];
+    make_paths(rig);
+    rig_down(rig);
+    rig_add(rig, "bob", 1);
+    rig_add(rig, "carol", 1);
+    rig_add(rig, "dora", 1);
+    rig_up(rig);
+    uint8_t generation[16];
+    struct talker *bob = rig_talk(rig, "bob", 0);
+    memcpy(generation, talker_welcome(bob)->generation, sizeof generation);
+    talker_close(bob);
+    struct sender *senders = senders_start(rig);
+    for (int i = 0; i < SENDERS; i++) await_count(&senders[i], BEFORE);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
+    backup_path(path);
+    assert_said(said.out, keys);
+    for (int i = 0; i < SENDERS; i++) before[i] = atomic_load(&senders[i].count);
+    for (int i = 0; i < SENDERS; i++) await_count(&senders[i], before[i] + AFTER);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);   /* the second one, of which all before[] is a part */
+    backup_path(second);
+    assert_string_not_equal(path, second);
+    for (int i = 0; i < SENDERS; i++) {
+        atomic_store(&senders[i].stop, true);
+        pthread_join(senders[i].thread, NULL);
+        talker_close(senders[i].talker);
+    }
+    assert_int_equal(ctl_at(NULL, WORDS("restore", "--verify", path)), 0);
+    assert_int_equal(ctl_at(NULL, WORDS("restore", "--verify", second, "--keys", keys)), 0);
+    assert_said(said.out, "whole ");
+    rig_down(rig);
+    assert_int_equal(ctl_at(NULL, WORDS("restore", second, "--to", restored, "--keys", keys)), 0);
+    assert_said(said.out, "4 users, 3 conversations");
+    assert_int_equal(ctl_at(NULL, WORDS("restore", second, "--to", restored, "--keys", keys)), 1);
+    assert_said(said.err, "not empty");
+
+    assert_int_equal(rename(rig_folder(rig), aside), 0);
+    assert_int_equal(rename(restored, rig_folder(rig)), 0);
+    rig_up(rig);
+    bob = rig_talk(rig, "bob", 0);                                /* the same token */
+    assert_memory_not_equal(talker_welcome(bob)->generation, generation, sizeof generation);
+    for (int i = 0; i < SENDERS; i++) check_history(bob, &senders[i], before[i]);
+    struct talker *alice = rig_talk(rig, "alice", 0);
+    send_text(alice, "bob", ACCEPTED_MAX + 1, "and on");          /* numbers above those it used */
+    talker_close(alice);
+    talker_close(bob);
+    free(senders);
+    remove_paths();
+}
+
+static void a_backup_that_would_be_lost_with_what_it_saves_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    char inside[300], key_inside[400];
+    make_paths(rig);
+    snprintf(inside, sizeof inside, "%s/backups", rig_folder(rig));
+    assert_int_equal(ctl_on(rig, WORDS("backup", inside)), 1);
+    assert_said(said.err, "inside the data folder");
+    snprintf(key_inside, sizeof key_inside, "%s/keys", backups);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups, "--keys", key_inside)), 1);
+    assert_said(said.err, "among the backups");
+    snprintf(key_inside, sizeof key_inside, "%s/keys", rig_folder(rig));
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups, "--keys", key_inside)), 1);
+    assert_said(said.err, "inside the data folder");
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups, "--since", "/nowhere")), 1);
+    assert_said(said.err, "/nowhere: no backup");
+    remove_paths();
+}
+
+static void a_key_file_out_of_reach_is_named_and_the_backup_stays(void **state)
+{
+    struct rig *rig = *state;
+    char path[400];
+    make_paths(rig);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
+    assert_int_equal(unlink(keys), 0);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 1);
+    assert_said(said.err, "key file not reached: ");
+    assert_said(said.err, "no key file for it");
+    backup_path(path);
+    assert_int_equal(ctl_at(NULL, WORDS("restore", "--verify", path)), 0);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups, "--keys", keys)), 0);
+    /* One that was never written was a slip of the pen, and is not missed afterwards. */
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups, "--keys", "/nowhere/at/all")), 1);
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
+    remove_paths();
+}
+
+#define OWNED(test) cmocka_unit_test_setup_teardown(test, owner_setup, owner_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        OWNED(what_was_accepted_before_the_cut_is_in_what_is_restored),
+        OWNED(a_backup_that_would_be_lost_with_what_it_saves_is_refused),
+        OWNED(a_key_file_out_of_reach_is_named_and_the_backup_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
