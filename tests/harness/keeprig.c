@@ -95,6 +95,7 @@ static void note(struct keeprig *rig, uint32_t at, uint32_t conv, uint64_t seq, 
 {
     uint64_t number = log_appended(rig->log[at]);
     assert_true(number <= KEEPRIG_RECORDS_MAX);
+    rig->last[at] = number;
     rig->records[at][number] = (struct keeprig_record){ .conv = (uint16_t)conv, .is_mark = is_mark, .seq = seq };
 }
 
@@ -144,6 +145,9 @@ void keeprig_settle(struct keeprig *rig)
 
 /* ---- checking ---- */
 
+/* How often each record number is stored, by log. */
+struct counts { uint8_t of[KEEPRIG_LOGS][KEEPRIG_RECORDS_MAX + 1]; };
+
 static void count_segment(const struct segment *segment, uint8_t *counts)
 {
     for (uint32_t i = 0; i < segment->index.part_count; i++) {
@@ -155,7 +159,7 @@ static void count_segment(const struct segment *segment, uint8_t *counts)
     }
 }
 
-static void count_table(const struct keeprig *rig, struct sorted *table, uint8_t *counts[KEEPRIG_LOGS])
+static void count_table(const struct keeprig *rig, struct sorted *table, struct counts *counts)
 {
     struct sorted_scan *scan;
     struct record record;
@@ -166,32 +170,28 @@ static void count_table(const struct keeprig *rig, struct sorted *table, uint8_t
         assert_true(rig_is_intact(&record, whole));
         const struct keeprig_record *given = &rig->records[record.log][record.number];
         assert_true(rig_conv_number(&record.partition) == given->conv && record.seq == given->seq);
-        counts[record.log][record.number]++;
+        counts->of[record.log][record.number]++;
     }
     assert_int_equal(err, ERR_END);
     sorted_scan_close(scan);
 }
 
-/* How often each record number is stored. */
-static uint64_t count_all(const struct keeprig *rig, uint8_t *counts[KEEPRIG_LOGS])
+static struct counts *count_all(const struct keeprig *rig)
 {
+    struct counts *counts = calloc(1, sizeof *counts);
     struct segment_list *list = list_get(rig->logs);
     for (size_t i = 0; i < list->segment_count; i++)
-        count_segment(list->segments[i], counts[list->segments[i]->head.log]);
+        count_segment(list->segments[i], counts->of[list->segments[i]->head.log]);
     for (size_t i = 0; i < list->table_count; i++)
         count_table(rig, list->tables[i], counts);
     list_unref(list);
-    uint64_t all = 0;
-    for (uint32_t at = 0; at < KEEPRIG_LOGS; at++) {
-        count_segment(rig->log[at]->segment, counts[at]);
-        for (uint64_t n = 1; n <= KEEPRIG_RECORDS_MAX; n++)
-            all += counts[at][n];
-    }
-    return all;
+    for (uint32_t at = 0; at < KEEPRIG_LOGS; at++)
+        count_segment(rig->log[at]->segment, counts->of[at]);
+    return counts;
 }
 
 /* Whether a page says of each sequence (or mark) of the conversation what the counts say. */
-static void check_found(struct keeprig *rig, uint32_t conv, enum find_what what, uint8_t *const counts[KEEPRIG_LOGS])
+static void check_found(struct keeprig *rig, uint32_t conv, enum find_what what, const struct counts *counts)
 {
     uint32_t at = conv % KEEPRIG_LOGS;
     struct find find = { .partition = rig_conv(conv), .what = what, .to = UINT64_MAX, .max = KEEPRIG_RECORDS_MAX,
@@ -202,9 +202,9 @@ static void check_found(struct keeprig *rig, uint32_t conv, enum find_what what,
     assert_non_null(view);
     assert_int_equal(view_read(view, &page), 0);
     size_t found = 0;
-    for (uint64_t n = 1; n <= KEEPRIG_RECORDS_MAX; n++) {
+    for (uint64_t n = 1; n <= rig->last[at]; n++) {
         const struct keeprig_record *given = &rig->records[at][n];
-        if (!counts[at][n] || given->conv != conv || given->is_mark != (what == FIND_MARKS))
+        if (!counts->of[at][n] || given->conv != conv || given->is_mark != (what == FIND_MARKS))
             continue;
         assert_true(found < page.count);
         const struct page_record *got = &page.records[found++];
@@ -218,33 +218,28 @@ static void check_found(struct keeprig *rig, uint32_t conv, enum find_what what,
 
 void keeprig_check(struct keeprig *rig)
 {
-    uint8_t *counts[KEEPRIG_LOGS];
-    for (int i = 0; i < KEEPRIG_LOGS; i++)
-        counts[i] = calloc(KEEPRIG_RECORDS_MAX + 1, 1);
-    count_all(rig, counts);
+    struct counts *counts = count_all(rig);
     for (uint32_t at = 0; at < KEEPRIG_LOGS; at++) {
-        for (uint64_t n = 1; n <= KEEPRIG_RECORDS_MAX; n++) {
-            const struct keeprig_record *given = &rig->records[at][n];
-            bool may_lack = n > rig->committed[at] || (rig->lets_go && keeprig_may_go(given));
-            assert_true(counts[at][n] == 1 || (counts[at][n] == 0 && may_lack));
-            assert_true(counts[at][n] == 0 || given->seq > 0 || given->is_mark);
+        assert_true(rig->committed[at] <= rig->last[at]);
+        for (uint64_t n = 1; n <= rig->last[at]; n++) {
+            bool may_lack = n > rig->committed[at] || (rig->lets_go && keeprig_may_go(&rig->records[at][n]));
+            assert_true(counts->of[at][n] == 1 || (counts->of[at][n] == 0 && may_lack));
         }
     }
     for (uint32_t conv = 0; conv < KEEPRIG_CONVS; conv++) {
         check_found(rig, conv, FIND_RECORDS, counts);
         check_found(rig, conv, FIND_MARKS, counts);
     }
-    for (int i = 0; i < KEEPRIG_LOGS; i++)
-        free(counts[i]);
+    free(counts);
 }
 
 uint64_t keeprig_stored(struct keeprig *rig)
 {
-    uint8_t *counts[KEEPRIG_LOGS];
-    for (int i = 0; i < KEEPRIG_LOGS; i++)
-        counts[i] = calloc(KEEPRIG_RECORDS_MAX + 1, 1);
-    uint64_t all = count_all(rig, counts);
-    for (int i = 0; i < KEEPRIG_LOGS; i++)
-        free(counts[i]);
+    struct counts *counts = count_all(rig);
+    uint64_t all = 0;
+    for (uint32_t at = 0; at < KEEPRIG_LOGS; at++)
+        for (uint64_t n = 1; n <= rig->last[at]; n++)
+            all += counts->of[at][n];
+    free(counts);
     return all;
 }

@@ -28,6 +28,7 @@ struct keeprig {
     size_t body_max;
     uint64_t seq[KEEPRIG_CONVS];
     struct keeprig_record *records[KEEPRIG_LOGS];     /* by number */
+    uint64_t last[KEEPRIG_LOGS];                      /* the highest number given */
     uint64_t committed[KEEPRIG_LOGS];                 /* known to be durable: must be there */
     uint64_t flushed[KEEPRIG_LOGS];
     bool lets_go;                     /* keeprig_may_go() is the fate */

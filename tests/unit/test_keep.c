@@ -377,6 +377,31 @@ static void whatever_write_or_sync_fails_nothing_is_lost_and_no_input_is_used_tw
     assert_true(failures > 10);
 }
 
+static void when_a_new_file_fails_its_inputs_are_left_alone_until_the_next_start(void **state)
+{
+    struct keeprig *rig = *state;
+    append_many(rig, 40);
+    keeprig_flush(rig);
+    disk_fail_sync(rig->disk, 1);
+    assert_int_equal(keeprig_step(rig), ERR_IO);
+    assert_string_equal(rig->report.bad_file, "sorted-0000000000000001.seg");
+    keeprig_settle(rig);
+    assert_int_equal(waiting(rig), 1);
+    rig->how.idle = true;
+    disk_fail_sync(rig->disk, 1);
+    uint32_t tables = rig->report.tables;
+    assert_int_equal(keeprig_step(rig), ERR_IO);
+    keeprig_settle(rig);
+    assert_int_equal(rig->report.tables, tables);
+    keeprig_check(rig);
+    keeprig_close(rig);
+    assert_int_equal(keeprig_open(rig), 0);
+    keeprig_settle(rig);
+    assert_int_equal(waiting(rig), 0);
+    assert_true(rig->report.tables < tables);
+    keeprig_check(rig);
+}
+
 static void serials_rise_over_starts(void **state)
 {
     struct keeprig *rig = *state;
@@ -414,6 +439,7 @@ int main(void)
         TEST(a_damaged_segment_is_told_with_its_offset_and_left_alone_until_the_next_start),
         TEST(a_damaged_table_is_told_with_its_offset_and_the_others_are_merged_without_it),
         TEST(whatever_write_or_sync_fails_nothing_is_lost_and_no_input_is_used_twice),
+        TEST(when_a_new_file_fails_its_inputs_are_left_alone_until_the_next_start),
         TEST(serials_rise_over_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
