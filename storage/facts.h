@@ -158,6 +158,7 @@ struct conv_row {
     uint64_t counted;             /* counting records up to it */
     struct msg_id last_id;        /* of the head; all zero: none */
     uint64_t marked_ms;           /* when any cursor last moved */
+    uint64_t timer_s;             /* how long messages stay that come from now on; 0: for good */
 };
 /* The rows of a direct conversation. Idempotent. ERR_NOT_FOUND: one of the users does not exist. */
 int facts_conv_add_direct(struct facts *facts, const struct conv_id *conv, const struct user_id *a,
@@ -181,7 +182,13 @@ struct cursor_row {               /* a device that acknowledged or sent somethin
     uint64_t delivered;
     uint64_t settled;             /* all its client sequences below were answered: a send below is refused */
 };
-struct repeat_row { struct user_id user; struct device_id device; uint64_t client_seq, seq; struct msg_id id; };
+struct repeat_row {
+    struct user_id user;
+    struct device_id device;
+    uint64_t client_seq, seq;
+    struct msg_id id;
+    uint64_t expiry_ms;           /* of the record; 0: none */
+};
 /* Each calls `each` for every row in a fixed order (members by user; cursors by user, device; repeats by user,
  * device, client_seq) and stops at its first non-zero answer, which is returned. */
 int facts_members(struct facts *facts, const struct conv_id *conv,
@@ -234,6 +241,30 @@ int facts_keyfile_put(struct facts *facts, const char *path, uint64_t written_ms
 /* The first by path above `after` ("": of all). ERR_NOT_FOUND: no more. */
 int facts_keyfile_next(struct facts *facts, const char *after, struct keyfile_row *out);
 int facts_keyfile_forget(struct facts *facts, const char *path);    /* ERR_NOT_FOUND */
+
+/* -- what may go (facts_retain.c) ---------------------------------------------------------------------------- */
+/* A message that its sender deleted for everyone. The row stays until the message is off the disk. */
+struct deleted_row { struct conv_id conv; uint64_t seq; uint64_t ms; };     /* ms: when it was deleted */
+/* Those of one conversation with from <= seq <= to, rising; at most `max`. */
+int facts_deleted(struct facts *facts, const struct conv_id *conv, uint64_t from, uint64_t to, size_t max,
+                  struct deleted_row *rows_out, size_t *count_out);
+/* The oldest of all, by time; at most `max`. */
+int facts_deleted_oldest(struct facts *facts, size_t max, struct deleted_row *rows_out, size_t *count_out);
+/* Its message is gone from the log. Idempotent. */
+int facts_deleted_forget(struct facts *facts, const struct conv_id *conv, uint64_t seq);
+
+/* Who must have a message before all have it: a row for each live device of each member whose account is there, and
+ * one with device 0 for a member without any. */
+struct holder_row {
+    struct user_id user;
+    struct device_id device;
+    uint64_t since_ms;            /* of the device: it is not owed what came before, if its user had it */
+    uint64_t delivered;           /* its cursor; 0: it never acknowledged anything here */
+    uint64_t member_delivered;    /* the furthest of its user's devices, revoked ones too */
+    uint64_t member_read;
+};
+int facts_holders(struct facts *facts, const struct conv_id *conv,
+                  int (*each)(void *arg, const struct holder_row *row), void *arg);
 
 /* -- folds ----------------------------------------------------------------------------------------------- */
 /* Apply a fold and set the log's flushed number to fold_number(), inside the caller's transaction. Repeat entries

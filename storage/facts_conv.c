@@ -70,7 +70,7 @@ int facts_conv_get(struct facts *facts, const struct conv_id *conv, struct conv_
 {
     struct query q;
     query_start(&q, facts->db,
-                "SELECT type, created_ms, head, counted, last_id, marked_ms FROM convs WHERE conv = ?");
+                "SELECT type, created_ms, head, counted, last_id, marked_ms, timer_s FROM convs WHERE conv = ?");
     query_put_blob(&q, conv->v, sizeof conv->v);
     int err = query_row(&q);
     if (!err) {
@@ -82,6 +82,7 @@ int facts_conv_get(struct facts *facts, const struct conv_id *conv, struct conv_
         out->counted = query_get_u64(&q);
         query_get_blob(&q, out->last_id.v, sizeof out->last_id.v);
         out->marked_ms = query_get_u64(&q);
+        out->timer_s = query_get_u64(&q);
     }
     return query_end(&q, err);
 }
@@ -138,7 +139,7 @@ int facts_repeats(struct facts *facts, const struct conv_id *conv,
 {
     struct query q;
     query_start(&q, facts->db,
-                "SELECT user, device, client_seq, seq, id FROM repeats WHERE conv = ?"
+                "SELECT user, device, client_seq, seq, id, expiry_ms FROM repeats WHERE conv = ?"
                 " ORDER BY user, device, client_seq");
     query_put_blob(&q, conv->v, sizeof conv->v);
     int err;
@@ -150,6 +151,7 @@ int facts_repeats(struct facts *facts, const struct conv_id *conv,
         row.client_seq = query_get_u64(&q);
         row.seq = query_get_u64(&q);
         query_get_blob(&q, row.id.v, sizeof row.id.v);
+        row.expiry_ms = query_get_u64(&q);
         err = q.err ? q.err : each(arg, &row);
         if (err) break;
     }

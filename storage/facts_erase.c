@@ -169,6 +169,7 @@ int facts_erase_conv(struct facts *facts, const struct conv_id *conv, struct era
         "UPDATE cursors SET delivered = 0, settled = max(settled, coalesce((SELECT max(client_seq) + 1 FROM repeats r"
         " WHERE r.conv = cursors.conv AND r.user = cursors.user AND r.device = cursors.device), 0)) WHERE conv = ?",
         "DELETE FROM repeats WHERE conv = ?",
+        "DELETE FROM deleted WHERE conv = ?",
         "UPDATE convs SET marked_ms = 0 WHERE conv = ?",
     };
     int err = count_records(facts, conv, count);
@@ -180,6 +181,7 @@ int facts_erase_whole(struct facts *facts, const struct conv_id *conv, struct er
 {
     static const char *const steps[] = {
         "DELETE FROM repeats WHERE conv = ?",
+        "DELETE FROM deleted WHERE conv = ?",
         "DELETE FROM cursors WHERE conv = ?",
         "DELETE FROM members WHERE conv = ?",
         "DELETE FROM convs WHERE conv = ?",

@@ -23,12 +23,16 @@ static int flush_conv(struct facts *facts, const struct fold_row *row)
                 "UPDATE convs SET head      = max(head, ?1),"
                 "                 counted   = CASE WHEN ?1 > head THEN ?2 ELSE counted END,"
                 "                 last_id   = CASE WHEN ?1 > head THEN ?3 ELSE last_id END,"
-                "                 marked_ms = max(marked_ms, ?4)"
-                " WHERE conv = ?5");
+                "                 marked_ms = max(marked_ms, ?4),"
+                "                 timer_s   = CASE WHEN ?5 > timer_seq THEN ?6 ELSE timer_s END,"
+                "                 timer_seq = max(timer_seq, ?5)"
+                " WHERE conv = ?7");
     query_put_u64(&q, row->u.conv.head);
     query_put_u64(&q, row->u.conv.counted);
     query_put_blob(&q, row->u.conv.last_id.v, sizeof row->u.conv.last_id.v);
     query_put_u64(&q, row->u.conv.marked_ms);
+    query_put_u64(&q, row->u.conv.timer_seq);
+    query_put_u64(&q, row->u.conv.timer_s);
     query_put_blob(&q, row->key.conv.v, sizeof row->key.conv.v);
     return query_run(&q);
 }
@@ -79,13 +83,24 @@ static int flush_repeat(struct facts *facts, const struct fold_row *row)
 {
     struct query q;
     query_start(&q, facts->db,
-                "INSERT INTO repeats (conv, user, device, client_seq, seq, id)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                "INSERT INTO repeats (conv, user, device, client_seq, seq, id, expiry_ms)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
                 " ON CONFLICT DO NOTHING");
     put_device_key(&q, &row->key);
     query_put_u64(&q, row->key.client_seq);
     query_put_u64(&q, row->u.repeat.seq);
     query_put_blob(&q, row->u.repeat.id.v, sizeof row->u.repeat.id.v);
+    query_put_u64(&q, row->u.repeat.expiry_ms);
+    return query_run(&q);
+}
+
+static int flush_deleted(struct facts *facts, const struct fold_row *row)
+{
+    struct query q;
+    query_start(&q, facts->db, "INSERT INTO deleted (conv, seq, ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
+    query_put_blob(&q, row->key.conv.v, sizeof row->key.conv.v);
+    query_put_u64(&q, row->key.client_seq);
+    query_put_u64(&q, row->u.deleted.ms);
     return query_run(&q);
 }
 
@@ -133,6 +148,7 @@ static int flush_row(struct facts *facts, const struct fold_row *row)
     case FOLD_MEMBER: return flush_member(facts, row);
     case FOLD_CURSOR: return flush_cursor(facts, row);
     case FOLD_REPEAT: return flush_repeat(facts, row);
+    case FOLD_DELETED: return flush_deleted(facts, row);
     default: return flush_device(facts, row);
     }
 }
@@ -143,7 +159,7 @@ struct known_conv {
     bool is_there;
 };
 
-/* Cursors and repeats go in by INSERT, which a conversation without rows must not get. It is looked for here and not
+/* Cursors, repeats and what was deleted go in by INSERT, which a conversation without rows must not get. It is looked for here and not
  * by the statement: an INSERT of what a SELECT finds may be many rows to SQLite, so it opens a journal for the
  * statement, and at its end walks through all that the transaction's savepoint has noted. With ten thousand
  * conversations in a fold that was four tenths of a flush. */
@@ -170,7 +186,7 @@ int facts_flush(struct facts *facts, const struct fold *fold)
      * `settled`) before repeats are trimmed. */
     for (size_t i = 0; i < count && !err; i++) {
         const struct fold_key *key = &rows[i]->key;
-        bool inserts = key->kind == FOLD_CURSOR || key->kind == FOLD_REPEAT;
+        bool inserts = key->kind == FOLD_CURSOR || key->kind == FOLD_REPEAT || key->kind == FOLD_DELETED;
         if (inserts) err = conv_is_there(facts, &key->conv, &known);
         if (!err && (!inserts || known.is_there)) err = flush_row(facts, rows[i]);
     }

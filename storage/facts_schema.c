@@ -150,5 +150,20 @@ const char *const facts_migrations[] = {
     "CREATE TABLE erasing (conv BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
     /* Of each erased name two: itself and its skeleton. */
     "CREATE TABLE erased_names (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;",
+
+    /* 6: what was deleted, and how long messages stay */
+
+    /* As the record `timer_seq` set it; 0: for good. */
+    "ALTER TABLE convs ADD COLUMN timer_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE convs ADD COLUMN timer_seq INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE repeats ADD COLUMN expiry_ms INTEGER NOT NULL DEFAULT 0;"
+    /* A fold of the log; a row goes when its message has left the disk. */
+    "CREATE TABLE deleted ("
+    "  conv BLOB NOT NULL,"
+    "  seq  INTEGER NOT NULL,"
+    "  ms   INTEGER NOT NULL,"
+    "  PRIMARY KEY (conv, seq)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX deleted_by_ms ON deleted (ms);",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

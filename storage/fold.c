@@ -228,6 +228,19 @@ static int fold_head(struct fold *fold, const struct record *record)
     return 0;
 }
 
+/* One row for each sequence that a record deletes. */
+static int fold_deleted(struct fold *fold, const struct record *record, struct bytes body)
+{
+    for (; body.len >= FOLD_NUMBER_BYTES; body = bytes_of(body.at + FOLD_NUMBER_BYTES, body.len - FOLD_NUMBER_BYTES)) {
+        struct fold_key key = key_of(FOLD_DELETED, &record->partition, NULL, no_device, get_u64(body.at));
+        struct fold_node *node = fold_node(fold, &key);
+        if (!node) return ERR_NOMEM;
+        node->row.u.deleted.ms = max_u64(node->row.u.deleted.ms, msg_id_ms(&record->id));
+    }
+    return 0;
+}
+
+/* A message, or another record that somebody sent and that is named in the same way. */
 static int fold_message(struct fold *fold, const struct record *record, const struct entry *entry)
 {
     const struct conv_id *at = &record->partition;
@@ -243,12 +256,14 @@ static int fold_message(struct fold *fold, const struct record *record, const st
         node[i] = fold_node(fold, &keys[i]);
         if (!node[i]) return ERR_NOMEM;
     }
+    if (record->kind == FOLD_KIND_DELETE && fold_deleted(fold, record, entry->body)) return ERR_NOMEM;
     struct fold_repeat *repeat = repeat_take(fold);
     if (!repeat) return ERR_NOMEM;
     memset(&repeat->row, 0, sizeof repeat->row);
     repeat->row.key = key_of(FOLD_REPEAT, at, &entry->sender, entry->device, entry->client_seq);
     repeat->row.u.repeat.seq = record->seq;
     repeat->row.u.repeat.id = record->id;
+    repeat->row.u.repeat.expiry_ms = record->expiry_ms;
 
     struct fold_row *conv = &node[CONV]->row, *member = &node[MEMBER]->row, *cursor = &node[CURSOR]->row;
     struct fold_row *device = &node[DEVICE]->row;
@@ -258,7 +273,12 @@ static int fold_message(struct fold *fold, const struct record *record, const st
         memcpy(conv->u.conv.members, entry->members, sizeof entry->members);
         conv->u.conv.created_ms = msg_id_ms(&record->id);
     }
-    member->u.member.sent = max_u64(member->u.member.sent, record->seq);
+    if (record->kind == FOLD_KIND_TIMER && record->seq > conv->u.conv.timer_seq) {
+        conv->u.conv.timer_seq = record->seq;
+        conv->u.conv.timer_s = get_u64(entry->body.at);
+    }
+    /* Who only deletes or sets something has said nothing, and claims to have seen nothing. */
+    if (record->kind == FOLD_KIND_MESSAGE) member->u.member.sent = max_u64(member->u.member.sent, record->seq);
     cursor->u.cursor.settled = max_u64(cursor->u.cursor.settled, entry->settled);
     if (record->flags & FOLD_SENDER_CAUGHT_UP) {
         /* The device had all before its own message, and that one it has by itself. */
@@ -298,12 +318,27 @@ static int fold_marks(struct fold *fold, const struct record *record, const stru
     return 0;
 }
 
+/* Do the numbers that the fold takes out of a body fit a row? */
+static bool body_fits(const struct record *record, struct bytes body)
+{
+    if (record->kind == FOLD_KIND_TIMER) return body.len >= FOLD_NUMBER_BYTES && get_u64(body.at) <= FOLD_SEQ_MAX;
+    for (size_t at = 0; record->kind == FOLD_KIND_DELETE && at + FOLD_NUMBER_BYTES <= body.len; at += FOLD_NUMBER_BYTES)
+        if (get_u64(body.at + at) > FOLD_SEQ_MAX) return false;
+    return true;
+}
+
+static bool is_sent(const struct record *record)
+{
+    return record->kind == FOLD_KIND_MESSAGE || record->kind == FOLD_KIND_DELETE || record->kind == FOLD_KIND_TIMER;
+}
+
 static bool fold_fits(const struct record *record, const struct entry *entry)
 {
+    if (record->expiry_ms > FOLD_SEQ_MAX) return false;
     if (record->seq > FOLD_SEQ_MAX || record->counted > FOLD_SEQ_MAX || record->number > FOLD_SEQ_MAX) return false;
     if (!entry) return true;
     if (entry->client_seq > FOLD_SEQ_MAX || entry->settled > FOLD_SEQ_MAX) return false;
-    if (entry->mark_count > MARKS_PER_RECORD_MAX) return false;
+    if (entry->mark_count > MARKS_PER_RECORD_MAX || !body_fits(record, entry->body)) return false;
     for (uint32_t i = 0; i < entry->mark_count; i++) {
         const struct mark *mark = &entry->marks[i];
         if (mark->delivered > FOLD_SEQ_MAX || mark->read > FOLD_SEQ_MAX || mark->time_ms > FOLD_SEQ_MAX) return false;
@@ -317,7 +352,7 @@ int fold_record(struct fold *fold, const struct record *record, const struct ent
     size_t before = fold->count;
     int err = 0;
     if (record->kind == RECORD_KIND_MARKS) err = entry ? fold_marks(fold, record, entry) : 0;
-    else if (record->kind == FOLD_KIND_MESSAGE && entry && entry->sender.v[0]) err = fold_message(fold, record, entry);
+    else if (is_sent(record) && entry && entry->sender.v[0]) err = fold_message(fold, record, entry);
     else err = fold_head(fold, record);       /* a tombstone, by its kind or because its key is gone; or no one's */
     if (err) fold_undo(fold, before);
     else fold->number = max_u64(fold->number, record->number);

@@ -17,7 +17,11 @@ struct fold;
 
 /* What a fold must understand of a record besides RECORD_KIND_MARKS. The wire's names for the same numbers stand in
  * proto/msg.h, which storage does not read; a test holds the two together. Of any other kind only the head counts. */
-enum { FOLD_KIND_MESSAGE = 1, FOLD_SENDER_CAUGHT_UP = 1 << 1 };
+enum { FOLD_KIND_MESSAGE = 1, FOLD_KIND_DELETE = 4, FOLD_KIND_TIMER = 5, FOLD_SENDER_CAUGHT_UP = 1 << 1 };
+
+/* The bodies of the last two are no secret of the wire: numbers of 8 bytes, big-endian. FOLD_KIND_DELETE has the
+ * sequences of this partition that it deletes, FOLD_KIND_TIMER one, the seconds that messages stay from now on. */
+enum { FOLD_NUMBER_BYTES = 8 };
 
 /* A fold is flushed about once a second; above this many rows sooner, so that it stays small. */
 enum { FOLD_ROWS_SOON = 20000 };
@@ -37,7 +41,7 @@ uint32_t fold_log(const struct fold *fold);
 size_t fold_rows(const struct fold *fold);
 
 /* -- what facts_flush() writes: one struct for each row the fold knows something of ------------------------ */
-enum fold_kind { FOLD_CONV, FOLD_MEMBER, FOLD_CURSOR, FOLD_REPEAT, FOLD_DEVICE };
+enum fold_kind { FOLD_CONV, FOLD_MEMBER, FOLD_CURSOR, FOLD_REPEAT, FOLD_DEVICE, FOLD_DELETED };
 
 /* Which row. What a kind has no use for is zero. It is hashed and compared whole, so it has no hidden padding. */
 struct fold_key {
@@ -46,7 +50,7 @@ struct fold_key {
     struct user_id user;
     uint8_t zero[3];
     struct device_id device;
-    uint64_t client_seq;
+    uint64_t client_seq;          /* FOLD_DELETED: the sequence that was deleted */
 };
 _Static_assert(sizeof(struct fold_key) == 72, "a fold key has no padding");
 struct fold_row {
@@ -59,11 +63,14 @@ struct fold_row {
             bool is_new;          /* its first record is in this fold, and named … */
             struct user_id members[2];
             uint64_t created_ms;
+            uint64_t timer_seq;   /* of the record that set the timer last; 0: none in this fold */
+            uint64_t timer_s;
         } conv;
         struct { uint64_t delivered, delivered_ms, read, read_ms, sent; } member;
         struct { uint64_t delivered, settled; } cursor;
-        struct { uint64_t seq; struct msg_id id; } repeat;
+        struct { uint64_t seq; struct msg_id id; uint64_t expiry_ms; } repeat;
         struct { uint64_t client_seq_max; } device;
+        struct { uint64_t ms; } deleted;   /* when */
     } u;
 };
 /* All of them in the order of their keys: kinds one after the other, and within a kind as the table is sorted,

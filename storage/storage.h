@@ -16,6 +16,7 @@
 #include "storage/log.h"
 #include "storage/record.h"
 #include "storage/restore.h"
+#include "storage/retain.h"
 #include "storage/store.h"
 #include "storage/vault.h"
 #include "storage/view.h"

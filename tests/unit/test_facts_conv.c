@@ -133,9 +133,9 @@ static void rows_come_in_their_order_until_one_says_stop(void **state)
         " (zeroblob(16), 'bob', 1, 1, 9, 2, 3, 4, 5, 6), (zeroblob(16), 'alice', 1, 1, 0, 0, 0, 0, 0, 0);"
         "INSERT INTO cursors VALUES (zeroblob(16), 'bob', 7, 1, 2), (zeroblob(16), 'bob', -9, 3, 4),"
         " (zeroblob(16), 'alice', 8, 5, 6);"
-        "INSERT INTO repeats VALUES (zeroblob(16), 'bob', 7, 20, 5, x'01000000000000000000000000000000'),"
-        " (zeroblob(16), 'bob', 7, 3, 6, x'02000000000000000000000000000000'),"
-        " (zeroblob(16), 'alice', 1, 9, 7, x'03000000000000000000000000000000');"), 0);
+        "INSERT INTO repeats VALUES (zeroblob(16), 'bob', 7, 20, 5, x'01000000000000000000000000000000', 0),"
+        " (zeroblob(16), 'bob', 7, 3, 6, x'02000000000000000000000000000000', 0),"
+        " (zeroblob(16), 'alice', 1, 9, 7, x'03000000000000000000000000000000', 0);"), 0);
     char members[200] = "", cursors[200] = "", repeats[200] = "";
     assert_int_equal(facts_members(facts, &chat, on_member, members), 0);
     assert_string_equal(members, "alice 1-0 d0@0 r0@0 s0;bob 1-9 d4@5 r2@3 s6;");
@@ -158,7 +158,7 @@ static void a_row_that_does_not_fit_is_corrupt(void **state)
     assert_int_equal(db_exec(facts->db,
         "INSERT INTO members (conv, user, type, from_seq) VALUES (zeroblob(16), 'bob', 1, -1);"
         "INSERT INTO cursors VALUES (zeroblob(16), 'a name longer than any user could have had', 7, 1, 2);"
-        "INSERT INTO repeats VALUES (zeroblob(16), 'bob', 7, 20, 5, x'0100');"
+        "INSERT INTO repeats VALUES (zeroblob(16), 'bob', 7, 20, 5, x'0100', 0);"
         "INSERT INTO convs (conv, type, created_ms, last_id) VALUES (zeroblob(16), 1, 1, x'');"), 0);
     struct conv_row row;
     assert_int_equal(facts_members(facts, &chat, on_member, text), ERR_CORRUPT);

@@ -40,6 +40,8 @@ static void *scarce_calloc(size_t count, size_t len)
 #include "tests/harness/chance.h"
 
 _Static_assert((int)FOLD_KIND_MESSAGE == (int)KIND_MESSAGE, "storage and wire mean the same kind");
+_Static_assert((int)FOLD_KIND_DELETE == (int)KIND_DELETE, "storage and wire mean the same kind");
+_Static_assert((int)FOLD_KIND_TIMER == (int)KIND_TIMER, "storage and wire mean the same kind");
 _Static_assert((int)RECORD_KIND_MARKS == (int)KIND_MARKS, "storage and wire mean the same kind");
 _Static_assert((int)FOLD_SENDER_CAUGHT_UP == (int)RECORD_SENDER_CAUGHT_UP, "storage and wire mean the same flag");
 
@@ -304,6 +306,55 @@ static void run_make(struct run *run)
     }
 }
 
+static void a_delete_makes_a_row_for_each_sequence_and_says_nothing(void **state)
+{
+    (void)state;
+    static const uint8_t body[] = { 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 1, 0, 9 };
+    struct fold *fold = fold_new(2);
+    struct record r = message(9, 5);
+    struct entry entry = sent_by(&alice, phone, 17);
+    r.kind = KIND_DELETE;
+    entry.body = BYTES_OF(body);
+    assert_int_equal(fold_record(fold, &r, &entry), 0);
+    const struct fold_row **rows;
+    size_t count, deleted = 0;
+    assert_int_equal(fold_sorted(fold, &rows, &count), 0);
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i]->key.kind != FOLD_DELETED) continue;
+        assert_int_equal(rows[i]->key.client_seq, deleted++ == 0 ? 3 : 256);
+        assert_int_equal(rows[i]->u.deleted.ms, 1005);
+    }
+    assert_int_equal(deleted, 2);
+    free(rows);
+    assert_int_equal(find(fold, FOLD_CONV, NULL, no_device, 0)->u.conv.head, 5);
+    assert_int_equal(find(fold, FOLD_MEMBER, &alice, no_device, 0)->u.member.sent, 0);
+    assert_int_equal(find(fold, FOLD_REPEAT, &alice, phone, 17)->u.repeat.seq, 5);
+    static const uint8_t far[] = { 0x80, 0, 0, 0, 0, 0, 0, 0 };
+    entry.body = BYTES_OF(far);
+    assert_int_equal(fold_record(fold, &r, &entry), ERR_RANGE);
+    fold_free(fold);
+}
+
+static void the_last_timer_of_the_conversation_holds(void **state)
+{
+    (void)state;
+    static const uint8_t minute[] = { 0, 0, 0, 0, 0, 0, 0, 60 }, off[8] = { 0 };
+    struct fold *fold = fold_new(2);
+    struct record first = message(9, 5), last = message(10, 6);
+    struct entry set = sent_by(&alice, phone, 17), unset = sent_by(&alice, phone, 18), empty = sent_by(&alice, phone, 19);
+    first.kind = last.kind = KIND_TIMER;
+    set.body = BYTES_OF(minute);
+    unset.body = BYTES_OF(off);
+    assert_int_equal(fold_record(fold, &first, &set), 0);
+    assert_int_equal(find(fold, FOLD_CONV, NULL, no_device, 0)->u.conv.timer_s, 60);
+    assert_int_equal(fold_record(fold, &last, &unset), 0);
+    assert_int_equal(fold_record(fold, &first, &set), 0);      /* again, as a replay does */
+    assert_int_equal(find(fold, FOLD_CONV, NULL, no_device, 0)->u.conv.timer_s, 0);
+    assert_int_equal(find(fold, FOLD_CONV, NULL, no_device, 0)->u.conv.timer_seq, 6);
+    assert_int_equal(fold_record(fold, &last, &empty), ERR_RANGE);
+    fold_free(fold);
+}
+
 static void run_fold(const struct run *run, struct fold *fold, unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++)
@@ -392,6 +443,8 @@ int main(void)
         cmocka_unit_test(marks_move_cursors_and_their_times_and_no_head),
         cmocka_unit_test(what_cannot_be_opened_moves_the_head_only),
         cmocka_unit_test(numbers_no_row_can_hold_are_refused_and_change_nothing),
+        cmocka_unit_test(a_delete_makes_a_row_for_each_sequence_and_says_nothing),
+        cmocka_unit_test(the_last_timer_of_the_conversation_holds),
         cmocka_unit_test(folding_a_part_twice_changes_nothing),
         cmocka_unit_test(rows_come_sorted_and_each_once),
         cmocka_unit_test(without_memory_a_fold_stays_as_it_was),
