@@ -158,12 +158,17 @@ static void take_hello(struct fields *f, struct msg_hello *m)
     m->agent = TAKE_STR(f, NAME_BYTES_MAX, "agent");
 }
 
+static void take_client_seq(struct fields *f, uint64_t *client_seq, uint64_t *settled)
+{
+    *client_seq = TAKE_NUMBER(f, "client_seq");
+    if (*client_seq == 0) refuse(f, ERR_RANGE, "client_seq is 0");
+    *settled = TAKE_NUMBER(f, "settled");
+}
+
 static void take_send(struct fields *f, struct msg_send *m)
 {
     take_where(f, &m->to);
-    m->client_seq = TAKE_NUMBER(f, "client_seq");
-    if (m->client_seq == 0) refuse(f, ERR_RANGE, "client_seq is 0");
-    m->settled = TAKE_NUMBER(f, "settled");
+    take_client_seq(f, &m->client_seq, &m->settled);
     m->body = take(f, MPACK_BIN, "body is not a bin").bytes;
     if (m->body.len == 0) refuse(f, ERR_RANGE, "body is empty");
     if (m->body.len > BODY_BYTES_MAX) refuse(f, ERR_TOO_BIG, "body is too long");
@@ -173,6 +178,32 @@ static void take_send(struct fields *f, struct msg_send *m)
     m->media = TAKE_ARRAY_OR_NIL(f, "media");
     m->wake = TAKE_ARRAY_OR_NIL(f, "wake");
     m->expire_s = TAKE_NUMBER_OR_NIL(f, "expire_s");
+    if (m->expire_s > EXPIRE_S_MAX) refuse(f, ERR_RANGE, "expire_s is above a year");
+}
+
+static void take_remove(struct fields *f, struct msg_remove *m)
+{
+    take_where(f, &m->to);
+    take_client_seq(f, &m->client_seq, &m->settled);
+    m->seqs = take_items(f, "seqs is not an array");
+    if (f->err) return;
+    struct bytes rest = m->seqs;
+    uint64_t seq, count = 0;
+    int err;
+    for (; (err = seqs_next(&rest, &seq)) == 0; count++)
+        if (seq == 0) refuse(f, ERR_RANGE, "seqs has a 0");
+    if (err != ERR_END) refuse(f, err, "seqs has something that is not a number below 2^63");
+    if (count == 0 || count > DELETE_SEQS_MAX) refuse(f, ERR_RANGE, "seqs are not 1 to 100");
+}
+_Static_assert(DELETE_SEQS_MAX == 100, "the text above says so");
+
+static void take_timer(struct fields *f, struct msg_timer *m)
+{
+    take_where(f, &m->to);
+    take_client_seq(f, &m->client_seq, &m->settled);
+    m->expire_s = TAKE_NUMBER(f, "expire_s");
+    bool is_fit = m->expire_s == 0 || (m->expire_s >= TIMER_S_MIN && m->expire_s <= EXPIRE_S_MAX);
+    if (!is_fit) refuse(f, ERR_RANGE, "expire_s is neither 0 nor a minute to a year");
 }
 
 static void take_cursor(struct fields *f, struct msg_cursor *m)
@@ -277,6 +308,7 @@ static void take_accepted(struct fields *f, struct msg_accepted *m)
     m->seq = TAKE_NUMBER(f, "seq");
     TAKE_16(f, m->id.v, "id");
     m->client_seq = TAKE_NUMBER(f, "client_seq");
+    m->expiry_ms = TAKE_NUMBER_OR_NIL(f, "expiry_ms");
 }
 
 static void take_page(struct fields *f, struct msg_page *m)
@@ -342,6 +374,7 @@ static void take_message(struct fields *f, struct msg_message *m)
     m->client_seq = TAKE_NUMBER(f, "client_seq");
     take_members(f, m);
     m->body = take(f, MPACK_BIN, "body is not a bin").bytes;
+    m->expiry_ms = TAKE_NUMBER_OR_NIL(f, "expiry_ms");
 }
 
 static void take_receipt(struct fields *f, struct msg_receipt *m)
@@ -477,6 +510,15 @@ int page_next(struct bytes *rest, struct msg_message *record_out)
     return f.err;
 }
 
+int seqs_next(struct bytes *rest, uint64_t *seq_out)
+{
+    if (rest->len == 0) return ERR_END;
+    struct fields f = { .in = reader_of(*rest), .left = 1 };
+    *seq_out = TAKE_NUMBER(&f, "seq");
+    if (!f.err) *rest = bytes_of(f.in.at, f.in.left);
+    return f.err;
+}
+
 int members_next(struct bytes *rest, struct member_state *out)
 {
     struct fields f;
@@ -487,6 +529,7 @@ int members_next(struct bytes *rest, struct member_state *out)
     TAKE_USER(&f, &out->user, "user");
     out->delivered_ms = TAKE_NUMBER_OR_NIL(&f, "delivered_ms");
     out->read_ms = TAKE_NUMBER_OR_NIL(&f, "read_ms");
+    out->before = TAKE_NUMBER_OR_NIL(&f, "before");
     if (!f.err) *rest = next;
     return f.err;
 }
@@ -520,35 +563,4 @@ int content_text_decode(struct bytes body, struct bytes *text_out)
     if (f.err) return ERR_MALFORMED;
     *text_out = text;
     return 0;
-}
-
-/* ---- questions ---- */
-
-/* Neither absent nor an array or map of nothing. */
-static bool raw_is_set(struct bytes raw)
-{
-    struct reader r = reader_of(raw);
-    struct mpack_item item;
-    return raw.len > 0 && mpack_next(&r, &item) && item.number > 0;
-}
-
-const char *send_unsupported(const struct msg_send *send)
-{
-    if (send->group_version != 0) return "group_version";
-    if (raw_is_set(send->list_versions)) return "list_versions";
-    if (raw_is_set(send->envelopes)) return "envelopes";
-    if (raw_is_set(send->media)) return "media";
-    if (raw_is_set(send->wake)) return "wake";
-    if (send->expire_s != 0) return "expire_s";
-    return NULL;
-}
-
-const char *msg_type_name(unsigned type)
-{
-    switch (type) {
-#define MSG_NAME_CASE(name, code, member, direction) case MSG_##name: return #name;
-    MSG_LIST(MSG_NAME_CASE)
-#undef MSG_NAME_CASE
-    }
-    return "?";
 }

@@ -25,7 +25,7 @@ int msg_decode(struct bytes in, struct msg *msg_out, const char **why_out);
 int msg_encode(const struct msg *msg, struct buf *to);
 
 /* Largest frame msg_encode() makes for a MESSAGE with a body of `body_len`: to reserve room before it. */
-enum { MESSAGE_OVERHEAD_MAX = 192 };
+enum { MESSAGE_OVERHEAD_MAX = 208 };
 /* The same for a PAGE: what page_encode() adds to the bytes of its records. */
 enum { PAGE_OVERHEAD_MAX = 48 };
 
@@ -37,6 +37,10 @@ int page_encode(uint64_t ref, const struct msg_page *page, uint32_t count, struc
 /* Walk msg_page.records of a decoded PAGE: 0 and a record, ERR_END, or a decode error. `rest` starts as
  * msg_page.records and moves on with each 0. */
 int page_next(struct bytes *rest, struct msg_message *record_out);
+
+/* The sequences of a DELETE, in the same way. */
+int seqs_add(struct buf *seqs, uint64_t seq);
+int seqs_next(struct bytes *rest, uint64_t *seq_out);
 
 /* The members of an INFO_ANSWER, in the same way. */
 int members_add(struct buf *members, const struct member_state *m);
@@ -50,6 +54,9 @@ int devices_next(struct bytes *rest, struct device_entry *out);
 
 /* NULL, or the name of the first field of a SEND that this version cannot serve ("envelopes", …). */
 const char *send_unsupported(const struct msg_send *send);
+
+/* The body of a record of KIND_DELETE or KIND_TIMER is numbers of 8 bytes, big-endian: takes the first. 0, or ERR_END. */
+int body_next(struct bytes *rest, uint64_t *number_out);
 
 /* "SEND" for MSG_SEND, "?" when unknown. */
 const char *msg_type_name(unsigned type);

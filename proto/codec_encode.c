@@ -185,6 +185,44 @@ static void put_devices(msgpack_packer *p, const struct msg *msg)
     if (fields >= 3) put_str(p, m->name);
 }
 
+/* How many items stand in bare MessagePack that we made or have decoded. */
+static uint32_t count_items(struct bytes items)
+{
+    struct reader r = reader_of(items);
+    uint32_t count = 0;
+    while (r.left > 0) {
+        bool whole = mpack_skip(&r, NESTING_MAX);
+        assert(whole);
+        count++;
+    }
+    return count;
+}
+
+static void put_remove(msgpack_packer *p, const struct msg *msg)
+{
+    const struct msg_remove *m = &msg->u.remove;
+    uint32_t count = count_items(m->seqs);
+    assert(m->client_seq > 0);
+    assert(count >= 1 && count <= DELETE_SEQS_MAX);
+    put_head(p, msg, 4);
+    put_where(p, &m->to);
+    put_number(p, m->client_seq);
+    put_number(p, m->settled);
+    msgpack_pack_array(p, count);
+    put_raw(p, m->seqs);
+}
+
+static void put_timer(msgpack_packer *p, const struct msg *msg)
+{
+    const struct msg_timer *m = &msg->u.timer;
+    assert(m->client_seq > 0);
+    put_head(p, msg, 4);
+    put_where(p, &m->to);
+    put_number(p, m->client_seq);
+    put_number(p, m->settled);
+    put_number(p, m->expire_s);
+}
+
 static void put_ping(msgpack_packer *p, const struct msg *msg)
 {
     put_head(p, msg, 0);
@@ -221,11 +259,12 @@ static void put_welcome(msgpack_packer *p, const struct msg *msg)
 static void put_accepted(msgpack_packer *p, const struct msg *msg)
 {
     const struct msg_accepted *m = &msg->u.accepted;
-    put_head(p, msg, 4);
+    put_head(p, msg, m->expiry_ms ? 5 : 4);
     put_bin(p, BYTES_OF(m->conv.v));
     put_number(p, m->seq);
     put_bin(p, BYTES_OF(m->id.v));
     put_number(p, m->client_seq);
+    if (m->expiry_ms) put_number(p, m->expiry_ms);
 }
 
 static void put_page_of(msgpack_packer *p, const struct msg *msg, const struct msg_page *m, uint32_t count)
@@ -248,19 +287,6 @@ static void put_info_answer_of(msgpack_packer *p, const struct msg *msg, const s
     put_user(p, &m->from);
     msgpack_pack_array(p, count);
     put_raw(p, m->members);
-}
-
-/* How many items stand in bare MessagePack that we made or have decoded. */
-static uint32_t count_items(struct bytes items)
-{
-    struct reader r = reader_of(items);
-    uint32_t count = 0;
-    while (r.left > 0) {
-        bool whole = mpack_skip(&r, NESTING_MAX);
-        assert(whole);
-        count++;
-    }
-    return count;
 }
 
 static void put_page(msgpack_packer *p, const struct msg *msg)
@@ -306,7 +332,11 @@ static void put_error(msgpack_packer *p, const struct msg *msg)
 
 /* ---- events ---- */
 
-enum { RECORD_FIELDS = 11 };
+/* An expiry that is not there is left out. */
+static size_t record_fields(const struct msg_message *m)
+{
+    return m->expiry_ms ? 12 : 11;
+}
 
 static void put_record(msgpack_packer *p, const struct msg_message *m)
 {
@@ -327,11 +357,12 @@ static void put_record(msgpack_packer *p, const struct msg_message *m)
         msgpack_pack_nil(p);
     }
     put_bin(p, m->body);
+    if (m->expiry_ms) put_number(p, m->expiry_ms);
 }
 
 static void put_message(msgpack_packer *p, const struct msg *msg)
 {
-    put_head(p, msg, RECORD_FIELDS);
+    put_head(p, msg, record_fields(&msg->u.message));
     put_record(p, &msg->u.message);
 }
 
@@ -388,7 +419,7 @@ int msg_encode(const struct msg *msg, struct buf *to)
 int page_add(struct buf *records, const struct msg_message *record)
 {
     msgpack_packer p = packer_to(records);
-    msgpack_pack_array(&p, RECORD_FIELDS);
+    msgpack_pack_array(&p, record_fields(record));
     put_record(&p, record);
     return records->err;
 }
@@ -401,13 +432,21 @@ int page_encode(uint64_t ref, const struct msg_page *page, uint32_t count, struc
     return to->err;
 }
 
+int seqs_add(struct buf *seqs, uint64_t seq)
+{
+    msgpack_packer p = packer_to(seqs);
+    put_number(&p, seq);
+    return seqs->err;
+}
+
 int members_add(struct buf *members, const struct member_state *m)
 {
     msgpack_packer p = packer_to(members);
-    msgpack_pack_array(&p, 3);
+    msgpack_pack_array(&p, m->before ? 4 : 3);
     put_user(&p, &m->user);
     put_number_or_nil(&p, m->delivered_ms);
     put_number_or_nil(&p, m->read_ms);
+    if (m->before) put_number(&p, m->before);
     return members->err;
 }
 

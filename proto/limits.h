@@ -20,6 +20,11 @@ enum {
     WINDOW_BYTES_MAX = 256 * 1024,
     /* Records in one page of HISTORY; a page also ends before FRAME_BYTES_MAX. */
     PAGE_RECORDS_MAX = 100,
+    /* Sequences of one DELETE: what a person picks on a screen, and a record of them stays below a kibibyte. */
+    DELETE_SEQS_MAX = 100,
+    /* A conversation's timer: shorter than a minute nobody could read what comes, longer than a year is no timer. */
+    TIMER_S_MIN = 60,
+    EXPIRE_S_MAX = 365 * 24 * 3600,
     /* Names of fields, agents, devices. */
     NAME_BYTES_MAX = 64,
     /* Nesting of a frame's MessagePack: [SEND, ref, …, {user: version}] needs 2. */

@@ -19,8 +19,10 @@
     X(READ,          5, cursor,       C)  \
     X(HISTORY,       6, history,      C)  \
     X(DEVICES,      11, devices,      C)  \
+    X(DELETE,       15, remove,       C)  \
     X(INFO,         16, info,         C)  \
     X(PING,         18, ping,         C)  \
+    X(TIMER,        19, timer,        C)  \
     X(WELCOME,      64, welcome,      S)  \
     X(ACCEPTED,     65, accepted,     S)  \
     X(PAGE,         66, page,         S)  \
@@ -51,6 +53,8 @@ enum record_kind {
     KIND_MESSAGE = 1,
     KIND_TOMBSTONE = 2,       /* was there once; the body is gone */
     KIND_MARKS = 3,           /* on disk only: cursor moves, takes no sequence */
+    KIND_DELETE = 4,          /* its sender deletes messages for everyone; body: their sequences, 8 bytes each */
+    KIND_TIMER = 5,           /* a member sets how long messages stay; body: seconds, 8 bytes; 0: for good */
 };
 enum record_flags {
     RECORD_COUNTS = 1 << 0,            /* adds one to unread counts */
@@ -97,13 +101,26 @@ struct msg_send {
     struct bytes envelopes;       /* raw {device: bin} */
     struct bytes media;           /* raw [reference, …] */
     struct bytes wake;            /* raw [user, …] */
-    uint64_t expire_s;            /* uint or nil (0) */
+    uint64_t expire_s;            /* uint or nil (0): it is gone so long after it was accepted, or sooner by the
+                                   * conversation's timer; at most EXPIRE_S_MAX */
+};
+/* Both are records and named like a SEND: answered by ACCEPTED, exactly once. */
+struct msg_remove {           /* DELETE */
+    struct where to;
+    uint64_t client_seq, settled;
+    struct bytes seqs;        /* 1..DELETE_SEQS_MAX sequences above 0, raw as records; seqs_next() */
+};
+struct msg_timer {
+    struct where to;
+    uint64_t client_seq, settled;
+    uint64_t expire_s;        /* 0: off; else TIMER_S_MIN..EXPIRE_S_MAX */
 };
 struct msg_accepted {
     struct conv_id conv;
     uint64_t seq;
     struct msg_id id;
     uint64_t client_seq;
+    uint64_t expiry_ms;       /* as the record's MESSAGE tells it; nil (0): it stays. May be left out */
 };
 struct msg_cursor {           /* DELIVERED, READ: answered only by ERROR; ref may be nil */
     struct where to;
@@ -132,6 +149,7 @@ struct msg_message {
     bool is_direct;
     struct user_id members[2];
     struct bytes body;        /* bin; empty when this device may not see it */
+    uint64_t expiry_ms;       /* number or nil (0: none), may be left out: from then on nobody shows or keeps it */
 };
 struct msg_page {
     struct conv_id conv;
@@ -148,13 +166,15 @@ struct msg_info_answer {
     uint64_t seq;
     struct msg_id id;
     struct user_id from;
-    struct bytes members;     /* [user, delivered_ms or nil, read_ms or nil] each, raw as records; members_next() */
+    struct bytes members;     /* [user, delivered_ms or nil, read_ms or nil, before] each, raw as records; members_next() */
 };
 struct member_state {
     struct user_id user;
     uint64_t delivered_ms;    /* 0: not yet (nil on the wire) */
     uint64_t read_ms;
+    uint64_t before;          /* MEMBER_*, 0 may be left out: these times are the latest it can have been */
 };
+enum member_before { MEMBER_DELIVERED_BEFORE = 1 << 0, MEMBER_READ_BEFORE = 1 << 1 };
 enum devices_action { DEVICES_LIST = 0, DEVICES_NAME = 1, DEVICES_REVOKE = 2 };
 struct msg_devices {          /* answered by DEVICE_LIST, as the list is then */
     uint64_t action;          /* enum devices_action; another is the server's to refuse */
@@ -216,6 +236,8 @@ struct msg {
         struct msg_accepted accepted;
         struct msg_cursor cursor;
         struct msg_history history;
+        struct msg_remove remove;
+        struct msg_timer timer;
         struct msg_message message;
         struct msg_page page;
         struct msg_info info;

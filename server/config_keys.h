@@ -42,6 +42,19 @@
            "What must stay free on the file system of the folder; with less, sends are refused in the same way until " \
            "a quarter more is free. It is there for what goes on meanwhile: cursors, the databases, a file of the log "\
            "that is rewritten beside the old one; four of those at their default size.")                               \
+    GROUP("What it lets go")                                                                                           \
+    NUMBER(delete_for_everyone_s, 172800, 0, 315360000, "seconds; 0: never", RELOAD,                                   \
+           "So long after it was accepted a message can be deleted for everyone by who sent it. Two days is what people "\
+           "know from elsewhere.")                                                                                     \
+    NUMBER(retain_days, 0, 0, 36500, "days; 0: for ever", RELOAD,                                                      \
+           "Messages older than this are given to nobody any more, and leave the disk as files are rewritten. Devices " \
+           "keep what they have.")                                                                                     \
+    CHOICE(drop_delivered, 0, "no|yes", RELOAD,                                                                        \
+           "Whether a message goes once every device that is owed it has it. A device that logs in later then finds "  \
+           "tombstones, and one that stays away keeps the messages here.")                                             \
+    NUMBER(marks_days, 30, 1, 3650, "days", RELOAD,                                                                    \
+           "So long it is known exactly when each message was delivered and read; then only that it was before some "  \
+           "time.")                                                                                                    \
     GROUP("Threads")                                                                                                   \
     NUMBER(shards, 0, 0, 255, "threads; 0: one for each core", RESTART,                                                \
            "Threads that serve, each with its own connections, users and conversations. It may change at any start.")  \

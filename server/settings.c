@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
 void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards)
 {
     s->chat = (struct chat_settings){
@@ -20,6 +22,10 @@ void settings_fill(struct settings *s, const struct config *config, const struct
         .attempts_address = { (uint32_t)config->attempts_address_max,
                               (uint32_t)config->attempts_address_refill_s * 1000 },
         .attempts_kept_max = (uint32_t)config->attempts_kept_max,
+        .delete_ms = config->delete_for_everyone_s * 1000,
+        .retain_ms = config->retain_days * DAY_MS,
+        .drop_delivered = config->drop_delivered != 0,
+        .marks_ms = config->marks_days * DAY_MS,
     };
     if (test->cheap_passwords) {
         s->chat.password_cost = (struct password_cost){ crypto_pwhash_OPSLIMIT_MIN, crypto_pwhash_MEMLIMIT_MIN };

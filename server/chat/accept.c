@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "server/chat/commit.h"
+#include "server/chat/deleting.h"
 #include "server/chat/state.h"
 
 struct repeat *accept_repeat_add(struct conv_device *d)
@@ -64,6 +65,7 @@ static int accept_once(struct chat *chat, struct conv *conv, struct ask *ask)
         }
         ask->u.send.seq = r->seq;
         ask->u.send.id = r->id;
+        ask->u.send.expiry_ms = r->expiry_ms;
         ask_answer(chat, ask, 0, NULL);
         return 0;
     }
@@ -91,6 +93,10 @@ static int accept_once(struct chat *chat, struct conv *conv, struct ask *ask)
     /* facts cannot be written: no more until they can */
     if (fold_rows(chat->fold) > chat->settings.fold_rows_max) {
         refuse(chat, ask, ERR_STORAGE, NULL);
+        return 0;
+    }
+    if (ask->u.send.kind == KIND_DELETE && !ask->u.send.allowed) {
+        deleting_check(chat, conv, ask);              /* comes back by conv_on_ask() */
         return 0;
     }
     int err = commit_append_send(chat, conv, d, ask);

@@ -38,7 +38,9 @@ struct ask {
     union {
         struct {
             uint64_t client_seq, settled, expire_s;
-            uint64_t seq;                         /* answer */
+            uint8_t kind;                         /* KIND_MESSAGE, KIND_DELETE or KIND_TIMER: of the record it makes */
+            bool allowed;                         /* KIND_DELETE: all it names may be deleted, as deleting.c found */
+            uint64_t seq, expiry_ms;              /* answer */
             struct msg_id id;                     /* answer */
         } send;
         struct { uint64_t delivered, read; } cursor;          /* sequences; 0: not moved */
@@ -62,7 +64,7 @@ struct ask {
         struct { uint64_t seq; struct frame *frame; } info;
     } u;
     uint32_t body_len;
-    uint8_t body[];               /* SEND */
+    uint8_t body[];               /* SEND: of its record */
 };
 
 struct ask *ask_new(enum ask_kind kind, struct bytes body);     /* zeroed; NULL: out of memory */

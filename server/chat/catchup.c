@@ -176,6 +176,21 @@ static bool take_page_back(struct chat *chat)
     return true;
 }
 
+static void page_returned(struct chat *chat)
+{
+    if (chat->pages_out-- < chat->settings.pages_max || !chat->behind) return;
+    chat->page_freed = true;                          /* someone may wait for this place */
+    shard_again(chat->shard);
+}
+
+void catchup_drop_page(struct session *s)
+{
+    if (!s->has_page || !behind_drop_page(s->behind)) return;
+    page_is_gone(s);
+    page_returned(s->chat);
+    session_step_later(s);
+}
+
 static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uint64_t after, bool cursors)
 {
     struct session *s = arg;
@@ -192,13 +207,6 @@ static bool op_fetch(void *arg, const struct conv_id *conv, bool have_after, uin
     STAT_ADD(&chat->shard->stats, fetches, 1);
     session_ask(s, ask);
     return true;
-}
-
-static void page_returned(struct chat *chat)
-{
-    if (chat->pages_out-- < chat->settings.pages_max || !chat->behind) return;
-    chat->page_freed = true;                          /* someone may wait for this place */
-    shard_again(chat->shard);
 }
 
 void catchup_on_fetched(struct session *s, struct ask *ask)

@@ -58,6 +58,7 @@ static void on_delivery(struct chat *chat, struct delivery *d, uint32_t slice_nu
             /* A later session of the sending device has no ACCEPTED to expect: it gets the message. */
             bool own = s->device.v == d->device.v && s->number == d->session_number;
             enum live what = own ? LIVE_OWN : d->frame ? LIVE_FRAME : LIVE_NEWS;
+            if (d->deletes) catchup_drop_page(s);     /* it may hold what is deleted */
             behind_on_live(s->behind, &d->conv, d->type, d->seq, what, what == LIVE_FRAME ? d->frame : NULL);
             session_step(s);
         }

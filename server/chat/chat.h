@@ -30,6 +30,10 @@ struct chat_settings {
     struct attempt_limit attempts_account;   /* of one address at one name */
     struct attempt_limit attempts_address;   /* of one address at all names */
     uint32_t attempts_kept_max;              /* buckets that are not full */
+    uint64_t delete_ms;                      /* so long after it was accepted a message may be deleted for everyone */
+    uint64_t retain_ms;                      /* nobody is given what is older; 0: of any age */
+    bool drop_delivered;                     /* nor what every device that is owed it has */
+    uint64_t marks_ms;                       /* after this the exact times of INFO may be gone */
 };
 
 /* A send that finds no room (ERR_NO_ROOM) is to come again after this time: room comes from an operator or a merge, so

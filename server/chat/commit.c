@@ -81,10 +81,27 @@ static int append(struct chat *chat, struct conv *conv, struct pending *p, const
     return 0;
 }
 
+/* When the record disappears: as the conversation's timer or the send itself says, whichever is sooner. 0: never. */
+static uint64_t expiry_of(const struct conv *conv, const struct ask *ask, const struct msg_id *id)
+{
+    uint64_t after_s = conv->timer_s;
+    if (ask->u.send.kind != KIND_MESSAGE) return 0;
+    if (ask->u.send.expire_s && (after_s == 0 || ask->u.send.expire_s < after_s)) after_s = ask->u.send.expire_s;
+    return after_s ? msg_id_ms(id) + after_s * 1000 : 0;
+}
+
+/* How many messages a DELETE names. */
+static uint32_t deleted_by(const struct ask *ask)
+{
+    return ask->body_len / FOLD_NUMBER_BYTES;
+}
+
 int commit_append_send(struct chat *chat, struct conv *conv, struct conv_device *device, struct ask *ask)
 {
     /* What this device said it has comes first, so that the send may count as acknowledged by its own device. */
     int err = conv->in_marks ? commit_append_marks(chat, conv) : 0;
+    if (err) return err;
+    if (ask->u.send.kind == KIND_DELETE) err = conv_deleted_reserve(chat, conv, deleted_by(ask));
     if (err) return err;
     struct pending *p = calloc(1, sizeof *p);
     struct repeat *repeat = p ? accept_repeat_add(device) : NULL;
@@ -92,15 +109,17 @@ int commit_append_send(struct chat *chat, struct conv *conv, struct conv_device 
         free(p);
         return ERR_NOMEM;
     }
-    bool to_oneself = conv->type == CONV_DIRECT && conv->member_count == 1;
+    const uint8_t kind = ask->u.send.kind;
+    bool counts = kind == KIND_MESSAGE && (conv->type != CONV_DIRECT || conv->member_count > 1);
     bool caught_up = device->appended == conv->head;
     p->ask = ask;
     p->names_members = conv->type == CONV_DIRECT && conv->head == 0;
     p->record.seq = conv->head + 1;
     p->record.id = fresh_id(chat, &conv->last_id);
-    p->record.kind = KIND_MESSAGE;
-    p->record.flags = (uint16_t)((to_oneself ? 0 : RECORD_COUNTS) | (caught_up ? RECORD_SENDER_CAUGHT_UP : 0));
-    p->record.counted = conv->counted + !to_oneself;
+    p->record.kind = kind;
+    p->record.flags = (uint16_t)((counts ? RECORD_COUNTS : 0) | (caught_up ? RECORD_SENDER_CAUGHT_UP : 0));
+    p->record.counted = conv->counted + counts;
+    p->record.expiry_ms = expiry_of(conv, ask, &p->record.id);
     struct entry entry;
     send_entry(p, conv, &entry);
     err = append(chat, conv, p, &entry);
@@ -110,7 +129,9 @@ int commit_append_send(struct chat *chat, struct conv *conv, struct conv_device 
         return err;
     }
     *repeat = (struct repeat){ .client_seq = ask->u.send.client_seq, .seq = p->record.seq, .id = p->record.id,
-                               .pending = p };
+                               .expiry_ms = p->record.expiry_ms, .pending = p };
+    if (kind == KIND_DELETE) conv->deleted_pending += deleted_by(ask);
+    if (kind == KIND_TIMER) conv->timer_s = get_u64(ask->body);
     if (caught_up) device->appended = p->record.seq;
     conv->head = p->record.seq;
     conv->counted = p->record.counted;
@@ -176,6 +197,7 @@ static void answer_send(struct chat *chat, struct ask *ask, const struct pending
     } else {
         ask->u.send.seq = p->record.seq;
         ask->u.send.id = p->record.id;
+        ask->u.send.expiry_ms = p->record.expiry_ms;
     }
     ask_answer(chat, ask, err, NULL);
 }
@@ -199,6 +221,19 @@ static struct repeat *pending_repeat(struct pending *p, struct conv_device **dev
     return r;
 }
 
+/* From here on nobody is given them: reading.c looks at what facts do not know yet, fan-out keeps no copy. */
+static void delete_is_durable(struct chat *chat, struct pending *p)
+{
+    struct bytes rest = ask_body(p->ask);
+    uint64_t seq;
+    p->conv->deletes++;
+    while (body_next(&rest, &seq) == 0) {
+        p->conv->deleted_pending--;
+        conv_deleted_add(p->conv, seq, p->record.number);
+        fanout_forget(chat, p->conv, seq);
+    }
+}
+
 static void send_is_durable(struct chat *chat, struct pending *p)
 {
     struct conv *conv = p->conv;
@@ -210,7 +245,9 @@ static void send_is_durable(struct chat *chat, struct pending *p)
     conv->committed_head = p->record.seq;
     conv->committed_counted = p->record.counted;
     conv->committed_id = p->record.id;
-    m->row.sent = p->record.seq;
+    if (p->record.kind == KIND_MESSAGE) m->row.sent = p->record.seq;
+    if (p->record.kind == KIND_TIMER) conv->committed_timer_s = get_u64(p->ask->body);
+    if (p->record.kind == KIND_DELETE) delete_is_durable(chat, p);
     if (p->record.flags & RECORD_SENDER_CAUGHT_UP) {
         d->delivered = p->record.seq;
         if (d->noted < d->delivered) d->noted = d->delivered;
@@ -242,11 +279,13 @@ static void pending_failed(struct chat *chat, struct pending *p, int err)
     conv->head = conv->committed_head;
     conv->counted = conv->committed_counted;
     conv->last_id = conv->committed_id;
+    conv->timer_s = conv->committed_timer_s;
     for (uint32_t i = 0; i < conv->device_count; i++) conv->devices[i].appended = conv->devices[i].delivered;
     if (p->ask) {
         struct conv_device *d;
         struct repeat *r = pending_repeat(p, &d);
         conv_repeat_drop(d, r);
+        if (p->record.kind == KIND_DELETE) conv->deleted_pending -= deleted_by(p->ask);
         answer_all(chat, p, err);
         return;
     }

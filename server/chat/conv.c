@@ -69,6 +69,28 @@ void conv_repeat_drop(struct conv_device *d, struct repeat *r)
     *r = d->repeats[--d->repeat_count];
 }
 
+int conv_deleted_reserve(struct chat *chat, struct conv *conv, uint32_t count)
+{
+    uint32_t known = 0;
+    while (known < conv->deleted_count && conv->deleted[known].number <= chat->flushed) known++;
+    conv->deleted_count -= known;
+    if (known) memmove(conv->deleted, conv->deleted + known, conv->deleted_count * sizeof conv->deleted[0]);
+    uint32_t need = conv->deleted_count + conv->deleted_pending + count;
+    if (need > DELETED_UNFLUSHED_MAX) return ERR_BUSY;
+    if (need <= conv->deleted_cap) return 0;
+    struct conv_deleted *grown = realloc(conv->deleted, need * sizeof *grown);
+    if (!grown) return ERR_NOMEM;
+    conv->deleted = grown;
+    conv->deleted_cap = need;
+    return 0;
+}
+
+void conv_deleted_add(struct conv *conv, uint64_t seq, uint64_t number)
+{
+    assert(conv->deleted_count < conv->deleted_cap);
+    conv->deleted[conv->deleted_count++] = (struct conv_deleted){ seq, number };
+}
+
 void conv_describe(const struct conv *conv, struct msg_message *out)
 {
     out->conv = conv->id;
@@ -99,8 +121,11 @@ static void conv_drop_content(struct conv *conv)
     for (uint32_t i = 0; i < conv->device_count; i++) free(conv->devices[i].repeats);
     free(conv->devices);
     free(conv->members);
+    free(conv->deleted);
     roster_unref(conv->roster);
     conv->devices = NULL;
+    conv->deleted = NULL;
+    conv->deleted_count = conv->deleted_cap = 0;
     conv->members = NULL;
     conv->roster = NULL;
     conv->device_count = conv->device_cap = conv->member_count = 0;
@@ -452,7 +477,8 @@ static int conv_add_repeat(struct conv *conv, const struct repeat_row *row)
     if (!d) return ERR_NOMEM;
     struct repeat *r = accept_repeat_add(d);
     if (!r) return ERR_NOMEM;
-    *r = (struct repeat){ .client_seq = row->client_seq, .seq = row->seq, .id = row->id };
+    *r = (struct repeat){ .client_seq = row->client_seq, .seq = row->seq, .id = row->id,
+                           .expiry_ms = row->expiry_ms };
     return 0;
 }
 
@@ -464,6 +490,7 @@ static int conv_fill(struct chat *chat, struct conv *conv, const struct conv_loa
     conv->counted = conv->committed_counted = load->row.counted;
     conv->last_id = conv->committed_id = load->row.last_id;
     conv->marked_ms = load->row.marked_ms;
+    conv->timer_s = conv->committed_timer_s = load->row.timer_s;
     int err = conv_set_members(chat, conv, load->members, load->member_count);
     for (uint32_t i = 0; !err && i < load->cursor_count; i++) err = conv_add_device(conv, &load->cursors[i]);
     for (uint32_t i = 0; !err && i < load->repeat_count; i++) err = conv_add_repeat(conv, &load->repeats[i]);

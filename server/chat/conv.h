@@ -24,12 +24,17 @@
 struct chat;
 struct hold;
 
+/* Deleted sequences of one conversation that facts do not know yet: a second's worth, or what comes while they cannot be
+ * written. A reading takes a copy. */
+enum { DELETED_UNFLUSHED_MAX = 4096 };
+
 enum conv_state { CONV_LOADING, CONV_CREATING, CONV_READY, CONV_HELD };
 
 struct repeat {                       /* an accepted send, kept until its device settles it */
     uint64_t client_seq;
     uint64_t seq;
     struct msg_id id;
+    uint64_t expiry_ms;
     struct pending *pending;          /* not yet durable: repeats wait there too */
 };
 
@@ -58,6 +63,8 @@ struct fan_item {                     /* a committed message that waits for room
     uint16_t next_slice;
 };
 
+struct conv_deleted { uint64_t seq, number; };        /* number: of the record that deletes it */
+
 struct conv {
     UT_hash_handle hh;
     struct conv_id id;
@@ -71,6 +78,11 @@ struct conv {
     uint64_t committed_head, committed_counted;
     struct msg_id committed_id;
     uint64_t marked_ms;
+    uint64_t timer_s, committed_timer_s;              /* how long messages stay; 0: for good */
+    struct conv_deleted *deleted;     /* what facts do not know yet; in the order of number */
+    uint32_t deleted_count, deleted_cap;
+    uint64_t deletes;                 /* records that deleted something, since it was loaded */
+    uint32_t deleted_pending;         /* by records that are not durable: room is kept for them */
     uint64_t dirty_number;            /* its last committed record; clean when facts cover it */
     uint32_t pending;                 /* appends not yet durable */
     uint32_t readings;                /* reads under way */
@@ -109,6 +121,10 @@ struct conv_device *conv_device_find(struct conv *conv, struct device_id device)
 void conv_span(const struct conv *conv, const struct conv_member *m, uint64_t *from_out, uint64_t *to_out);
 struct repeat *conv_repeat(struct conv_device *d, uint64_t client_seq);           /* NULL: none */
 void conv_repeat_drop(struct conv_device *d, struct repeat *r);
+/* Room for `count` more deleted sequences, letting go of those that facts know. ERR_NOMEM, or ERR_BUSY: too many that
+ * facts do not know. */
+int conv_deleted_reserve(struct chat *chat, struct conv *conv, uint32_t count);
+void conv_deleted_add(struct conv *conv, uint64_t seq, uint64_t number);          /* there is room */
 /* Fill what a device sees of a record besides its body. */
 void conv_describe(const struct conv *conv, struct msg_message *out);
 

@@ -105,8 +105,10 @@ void dispatch(struct session *s, const struct msg *msg)
     case MSG_READ:      on_cursor(s, msg); break;
     case MSG_HISTORY:   on_history(s, msg); break;
     case MSG_DEVICES:   on_devices(s, msg); break;
+    case MSG_DELETE:    on_delete(s, msg); break;
     case MSG_INFO:      on_info(s, msg); break;
     case MSG_PING:      on_ping(s, msg); break;
+    case MSG_TIMER:     on_timer(s, msg); break;
     default:
         session_error(s, msg->has_ref, msg->ref, ERR_UNKNOWN_TYPE, "a type that only servers send");
         break;

@@ -35,6 +35,7 @@ static struct frame *frame_of(struct chat *chat, const struct conv *conv, const 
         .device = p->ask->device,
         .client_seq = p->ask->u.send.client_seq,
         .body = ask_body(p->ask),
+        .expiry_ms = p->record.expiry_ms,
     };
     conv_describe(conv, &m);
     return fanout_frame(&m, &chat->scratch);
@@ -79,6 +80,7 @@ void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
     bool crowded = chat->fanout_bytes > chat->settings.fanout_bytes_max;
     if (crowded && last && !last->delivery->frame && last->next_slice == 0 &&
         last->delivery->roster == conv->roster) {
+        last->delivery->deletes |= p->record.kind == KIND_DELETE;
         last->delivery->seq = p->record.seq;          /* one piece of news tells of all before it */
         last->delivery->session_number = 0;
         return;
@@ -89,6 +91,7 @@ void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
     d->type = conv->type;
     d->conv = conv->id;
     d->seq = p->record.seq;
+    d->deletes = p->record.kind == KIND_DELETE;
     d->device = p->ask->device;
     d->session_number = p->ask->session_number;
     d->roster = roster_ref(conv->roster);
@@ -97,6 +100,18 @@ void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p)
     uint32_t parcels = 0;
     if (conv->fan || !push(chat, d, &next_slice, &parcels)) wait_for_room(chat, conv, d, next_slice);
     else delivery_unref(d);
+}
+
+void fanout_forget(struct chat *chat, struct conv *conv, uint64_t seq)
+{
+    struct fan_item *item;
+    DL_FOREACH(conv->fan, item) {
+        /* One that some shards have been given is theirs: what they do with it they have begun. */
+        if (item->delivery->seq != seq || !item->delivery->frame || item->next_slice > 0) continue;
+        chat->fanout_bytes -= item->delivery->frame->len;
+        frame_unref(item->delivery->frame);
+        item->delivery->frame = NULL;
+    }
 }
 
 bool fanout_run(struct chat *chat)

@@ -14,6 +14,7 @@ struct delivery {                     /* PARCEL_DELIVER; immutable once pushed *
     uint8_t type;
     struct conv_id conv;
     uint64_t seq;
+    bool deletes;                     /* a KIND_DELETE: pages in hand may hold what it deletes */
     struct device_id device;          /* the sender's, and its session then: that one is told ACCEPTED */
     uint64_t session_number;          /* 0: none */
     struct frame *frame;              /* NULL: news only */
@@ -22,6 +23,8 @@ struct delivery {                     /* PARCEL_DELIVER; immutable once pushed *
 void delivery_unref(struct delivery *d);
 
 void fanout_add(struct chat *chat, struct conv *conv, const struct pending *p);
+/* What waits of this message is only the news of it from here on: whoever hears it reads the log. */
+void fanout_forget(struct chat *chat, struct conv *conv, uint64_t seq);
 /* A slice of work. True: more could go at once. */
 bool fanout_run(struct chat *chat);
 /* The MESSAGE frame of a record; NULL: out of memory. */

@@ -22,6 +22,11 @@ static struct reading *reading_new(struct chat *chat, struct conv *conv, struct 
     r->ask = ask;
     r->key = conv->key;
     r->end = conv->committed_head;
+    r->deletes = conv->deletes;
+    if (dead_init(&r->dead, chat, conv)) {
+        free(r);
+        return NULL;
+    }
     r->work.run = reading_run;
     conv_describe(conv, &r->described);
     conv->readings++;
@@ -41,6 +46,7 @@ static void reading_free(struct chat *chat, struct reading *r)
     views_drop(r);
     for (uint32_t i = 0; i < r->cursor_count; i++) frame_unref(r->cursors[i]);
     free(r->cursors);
+    dead_fini(&r->dead);
     free(r->states);
     free(r->delivered);
     free(r->read);
@@ -146,10 +152,30 @@ static void seek_step(struct chat *chat, struct reading *r)
     read_range(chat, r, middle, middle, 1, RECORD_BYTES_MAX);
 }
 
+/* Something was deleted while this was read: what was made of it may hold what nobody may be given any more. */
+static void read_again(struct chat *chat, struct reading *r)
+{
+    struct ask *ask = r->ask;
+    if (ask->kind == ASK_FETCH) {
+        page_free(ask->u.fetch.page);
+        ask->u.fetch.page = NULL;
+    } else {
+        struct frame **frame = ask->kind == ASK_HISTORY ? &ask->u.history.frame : &ask->u.info.frame;
+        frame_unref(*frame);
+        *frame = NULL;
+    }
+    reading_free(chat, r);
+    conv_on_ask(chat, ask);
+}
+
 static void reading_done(struct shard *shard, struct work *work)
 {
     struct reading *r = (struct reading *)work;
     struct chat *chat = chat_of(shard);
+    if (!work->err && r->deletes != r->conv->deletes) {
+        read_again(chat, r);
+        return;
+    }
     if (!r->seeking || work->err) {
         reading_answer(chat, r, work->err);
         return;

@@ -16,6 +16,18 @@ enum {
     INFO_BYTES_MAX = 1024 * 1024,
 };
 
+/* What says at a job which records of a conversation are dead: the rules and what facts do not know yet, as the home knew
+ * them when it began. */
+struct dead {
+    struct retain_part *part;
+    uint64_t *fresh;                  /* deleted sequences, rising */
+    uint32_t fresh_count;
+};
+int dead_init(struct dead *dead, struct chat *chat, const struct conv *conv);   /* the home; 0 or ERR_NOMEM */
+void dead_fini(struct dead *dead);
+/* A job, within a snapshot of facts taken after dead_init(). Of a record that is no marks record. */
+int reading_is_dead(struct dead *dead, struct facts *facts, const struct record *record, bool *is_dead_out);
+
 void reading_start(struct chat *chat, struct conv *conv, struct ask *ask);   /* FETCH, HISTORY, INFO; READY only */
 void reading_heads(struct chat *chat, struct ask *ask);                      /* HEADS */
 void reading_retry(struct chat *chat);                                       /* jobs were busy */

@@ -15,6 +15,9 @@ struct reading {
     struct conv *conv;                /* pinned; the job does not look into it */
     struct ask *ask;
     struct vault_key key;
+    struct dead dead;
+    struct facts *facts;              /* the job's, while it runs */
+    uint64_t deletes;                 /* of the conversation, when it was asked */
     struct msg_message described;     /* what all records of the conversation share */
     struct view *view, *marks;        /* INFO alone has marks */
     uint64_t end;                     /* committed head when it was asked */

@@ -16,8 +16,10 @@ static int open_record(const struct reading *r, const struct page_record *from, 
     return record_open(from->whole, &from->record, r->key.key, &o->plain, &o->room, &o->entry);
 }
 
-static void fill_message(const struct reading *r, const struct opened *o, struct msg_message *out)
+static int fill_message(struct reading *r, const struct opened *o, struct msg_message *out)
 {
+    bool is_dead;
+    int err = reading_is_dead(&r->dead, r->facts, &o->record, &is_dead);
     *out = r->described;
     out->seq = o->record.seq;
     out->id = o->record.id;
@@ -28,6 +30,12 @@ static void fill_message(const struct reading *r, const struct opened *o, struct
     out->device = o->entry.device;
     out->client_seq = o->entry.client_seq;
     out->body = o->entry.body;
+    out->expiry_ms = o->record.expiry_ms;
+    if (err || !is_dead) return err;
+    out->kind = KIND_TOMBSTONE;                       /* its place and its number, and nothing that was in it */
+    out->body = BYTES_NONE;
+    out->expiry_ms = 0;
+    return 0;
 }
 
 static int read_view(struct reading *r, struct view *view, struct record_page *page)
@@ -55,8 +63,8 @@ static int read_page(struct reading *r, struct opened *o, struct record_page *fo
     for (size_t i = 0; i < found->count && !err; i++) {
         struct msg_message m;
         err = open_record(r, &found->records[i], o);
+        if (!err) err = fill_message(r, o, &m);
         if (err) break;
-        fill_message(r, o, &m);
         struct frame *frame = fanout_frame(&m, scratch);
         if (!frame) err = ERR_NOMEM;
         else page->items[page->count++] = (struct page_item){ frame, m.seq };
@@ -84,10 +92,8 @@ static int read_history(struct reading *r, struct opened *o, struct record_page 
     for (size_t i = 0; i < found->count && !err; i++) {
         struct msg_message m;
         err = open_record(r, &found->records[i], o);
-        if (!err) {
-            fill_message(r, o, &m);
-            err = page_add(&records, &m);
-        }
+        if (!err) err = fill_message(r, o, &m);
+        if (!err) err = page_add(&records, &m);
     }
     page.records = buf_bytes(&records);
     buf_clear(scratch);
@@ -115,7 +121,9 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     struct buf members;
     uint32_t count = 0;
     int err = read_view(r, r->view, found);
-    if (!err && found->count == 0) err = ERR_NOT_FOUND;
+    bool is_dead = !err && found->count == 0;
+    if (!err && !is_dead) err = reading_is_dead(&r->dead, r->facts, &found->records[0].record, &is_dead);
+    if (!err && is_dead) err = ERR_NOT_FOUND;
     if (!err) err = open_record(r, &found->records[0], o);
     if (err) return err;
     a.id = o->record.id;
@@ -126,9 +134,14 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
         for (uint32_t k = 0; !err && k < o->entry.mark_count; k++) times_from_mark(r, &o->entry.marks[k]);
     }
     buf_init(&members, FRAME_BYTES_MAX);
+    /* Of an old message marks may have been thinned (storage/retain.h): what is left came later. So did a member's last move,
+     * which is told where no mark is found. */
+    bool is_old = retain_mark_is_old(&r->dead.part->rules, msg_id_ms(&a.id));
     for (uint32_t i = 0; i < r->state_count && !err; i++) {
         struct member_state *m = &r->states[i];
         if (user_id_equal(&m->user, &a.from)) continue;
+        if (m->delivered_ms && (is_old || !r->delivered[i])) m->before |= MEMBER_DELIVERED_BEFORE;
+        if (m->read_ms && (is_old || !r->read[i])) m->before |= MEMBER_READ_BEFORE;
         if (m->delivered_ms && r->delivered[i]) m->delivered_ms = r->delivered[i];
         if (m->read_ms && r->read[i]) m->read_ms = r->read[i];
         err = members_add(&members, m);
@@ -152,13 +165,21 @@ static int read_seek(struct reading *r, struct record_page *found)
     return err;
 }
 
+static int read_what(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
+{
+    if (r->seeking) return read_seek(r, found);
+    if (r->ask->kind == ASK_FETCH) return read_page(r, o, found, scratch);
+    if (r->ask->kind == ASK_HISTORY) return read_history(r, o, found, scratch);
+    return read_info(r, o, found, scratch);
+}
+
 void reading_run(struct work *work, void *context)
 {
     struct reading *r = (struct reading *)work;
     struct opened *o = malloc(sizeof *o);
     struct record_page found;
     struct buf scratch;
-    (void)context;
+    struct job_reader *reader = context;
     if (!o) {
         work->err = ERR_NOMEM;
         return;
@@ -166,10 +187,10 @@ void reading_run(struct work *work, void *context)
     buf_init(&o->plain, RECORD_BYTES_MAX);
     buf_init(&scratch, FRAME_BYTES_MAX);
     record_page_init(&found);
-    if (r->seeking) work->err = read_seek(r, &found);
-    else if (r->ask->kind == ASK_FETCH) work->err = read_page(r, o, &found, &scratch);
-    else if (r->ask->kind == ASK_HISTORY) work->err = read_history(r, o, &found, &scratch);
-    else work->err = read_info(r, o, &found, &scratch);
+    r->facts = reader->facts;
+    work->err = facts_snapshot(r->facts);             /* after dead_init(): together they know all that is deleted */
+    if (!work->err) work->err = read_what(r, o, &found, &scratch);
+    facts_snapshot_end(r->facts);
     record_page_fini(&found);
     buf_fini(&scratch);
     buf_fini(&o->plain);

@@ -118,6 +118,8 @@ void partings_retry(struct chat *chat);
 void dispatch(struct session *s, const struct msg *msg);
 void on_send(struct session *s, const struct msg *msg);
 void on_send_answer(struct session *s, struct ask *ask);
+void on_delete(struct session *s, const struct msg *msg);
+void on_timer(struct session *s, const struct msg *msg);
 void on_cursor(struct session *s, const struct msg *msg);
 void on_history(struct session *s, const struct msg *msg);
 void on_info(struct session *s, const struct msg *msg);
@@ -132,6 +134,7 @@ void catchup_on_fetched(struct session *s, struct ask *ask);
 void catchup_on_heads(struct session *s, struct ask *ask);
 void catchup_stop(struct session *s);
 void catchup_count_page(struct session *s);            /* the page in hand may have been written to its end */
+void catchup_drop_page(struct session *s);             /* something was deleted: the page in hand is read again */
 void scan_unref(struct scan *scan);
 void session_step_later(struct session *s);           /* after a failure: not at once, in RETRY_MS */
 void session_step(struct session *s);                  /* behind_step(), and come again when it says so */

@@ -64,6 +64,17 @@ static void check_members(struct bytes rest, struct buf *once, struct buf *twice
     }
 }
 
+static void check_seqs(struct bytes rest, struct buf *once)
+{
+    uint64_t seq, back;
+    while (seqs_next(&rest, &seq) == 0) {
+        buf_clear(once);
+        assert(seqs_add(once, seq) == 0);
+        struct bytes one = buf_bytes(once);
+        assert(seqs_next(&one, &back) == 0 && one.len == 0 && back == seq);
+    }
+}
+
 static void check_devices(struct bytes rest, struct buf *once, struct buf *twice)
 {
     struct device_entry device, back;
@@ -102,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_msg(&m, &once, &twice);
         if (m.type == MSG_PAGE) check_records(m.u.page.records, &once, &twice);
         if (m.type == MSG_INFO_ANSWER) check_members(m.u.info_answer.members, &once, &twice);
+        if (m.type == MSG_DELETE) check_seqs(m.u.remove.seqs, &once);
         if (m.type == MSG_DEVICE_LIST) check_devices(m.u.device_list.devices, &once, &twice);
         if (m.type == MSG_MESSAGE) check_content(m.u.message.body, &once);
         if (m.type == MSG_SEND) (void)send_unsupported(&m.u.send);
@@ -109,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* The same bytes without a frame around them: readers that must not rely on msg_decode() having looked. */
     check_records(in, &once, &twice);
     check_members(in, &once, &twice);
+    check_seqs(in, &once);
     check_devices(in, &once, &twice);
     check_content(in, &once);
     buf_fini(&once);

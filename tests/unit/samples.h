@@ -150,6 +150,26 @@ static struct msg make_devices_revoke(void)
     return m;
 }
 
+static struct msg make_remove(void)
+{
+    static struct buf seqs;
+    if (seqs.len == 0) {
+        buf_init(&seqs, 1000);
+        seqs_add(&seqs, 7);
+        seqs_add(&seqs, 70000);
+    }
+    struct msg m = msg_of(MSG_DELETE, 8);
+    m.u.remove = (struct msg_remove){ to_user("bob"), 42, 41, buf_bytes(&seqs) };
+    return m;
+}
+
+static struct msg make_timer(void)
+{
+    struct msg m = msg_of(MSG_TIMER, 9);
+    m.u.timer = (struct msg_timer){ to_conv(), 43, 41, 86400 };
+    return m;
+}
+
 static struct msg make_ping(void)
 {
     return msg_of(MSG_PING, 5);
@@ -173,7 +193,14 @@ static struct msg make_welcome(void)
 static struct msg make_accepted(void)
 {
     struct msg m = msg_of(MSG_ACCEPTED, 2);
-    m.u.accepted = (struct msg_accepted){ conv_of_sample(), 7, id_of_sample(), 41 };
+    m.u.accepted = (struct msg_accepted){ conv_of_sample(), 7, id_of_sample(), 41, 0 };
+    return m;
+}
+
+static struct msg make_accepted_expires(void)
+{
+    struct msg m = make_accepted();
+    m.u.accepted.expiry_ms = NOW_MS + 60000;
     return m;
 }
 
@@ -213,8 +240,8 @@ static struct msg make_info_answer(void)
     static struct buf members;
     if (members.len == 0) {
         buf_init(&members, 1000);
-        members_add(&members, &(struct member_state){ sample_user("alice"), NOW_MS, NOW_MS + 1 });
-        members_add(&members, &(struct member_state){ sample_user("bob"), NOW_MS, 0 });
+        members_add(&members, &(struct member_state){ sample_user("alice"), NOW_MS, NOW_MS + 1, 0 });
+        members_add(&members, &(struct member_state){ sample_user("bob"), NOW_MS, 0, 0 });
     }
     struct msg m = msg_of(MSG_INFO_ANSWER, 4);
     m.u.info_answer = (struct msg_info_answer){
@@ -276,6 +303,13 @@ static struct msg make_message_group(void)
         .conv = conv_of_sample(), .seq = 8, .id = id_of_sample(), .kind = KIND_TOMBSTONE, .counted = 5,
         .from = sample_user("bob"), .device = { UINT64_MAX }, .client_seq = 10,
     };
+    return m;
+}
+
+static struct msg make_message_expires(void)
+{
+    struct msg m = make_message();
+    m.u.message.expiry_ms = NOW_MS + 60000;
     return m;
 }
 
@@ -351,6 +385,12 @@ static const struct sample {
     { "DEVICES", make_devices_revoke,
       "action device",
       "940b0702cffedcba9876543210" },
+    { "DELETE", make_remove,
+      "to client_seq settled seqs",
+      "960f08a3626f622a299207ce00011170" },
+    { "TIMER", make_timer,
+      "to client_seq settled expire_s",
+      "961309c4101932b259dc82a37a99a92662f9be860c2b29ce00015180" },
     { "PING", make_ping,
       "",
       "921205" },
@@ -363,6 +403,10 @@ static const struct sample {
     { "ACCEPTED", make_accepted,
       "conv seq id client_seq",
       "964102c4101932b259dc82a37a99a92662f9be860c07c410018bcfe568007005800000000000000029" },
+    { "ACCEPTED", make_accepted_expires,
+      "conv seq id client_seq expiry_ms",
+      "974102c4101932b259dc82a37a99a92662f9be860c07c410018bcfe568007005800000000000000029cf0000018bcfe6"
+      "5260" },
     { "PAGE", make_page,
       "conv head more records",
       "964203c4101932b259dc82a37a99a92662f9be860c09c3929bc4101932b259dc82a37a99a92662f9be860c01c410018b"
@@ -397,6 +441,10 @@ static const struct sample {
       "conv seq id kind flags counted from device client_seq members body",
       "9d60c0c4101932b259dc82a37a99a92662f9be860c08c410018bcfe5680070058000000000000000020005a3626f62cf"
       "ffffffffffffffff0ac0c400" },
+    { "MESSAGE", make_message_expires,
+      "conv seq id kind flags counted from device client_seq members body expiry_ms",
+      "9e60c0c4101932b259dc82a37a99a92662f9be860c07c410018bcfe5680070058000000000000000010107a3626f62cf"
+      "fedcba98765432100992a5616c696365a3626f62c4089200a568656c6c6fcf0000018bcfe65260" },
     { "RECEIPT", make_receipt,
       "conv user delivered read time_ms",
       "9761c0c4101932b259dc82a37a99a92662f9be860ca3626f620704cf0000018bcfe56800" },

@@ -26,6 +26,7 @@ static bool may_be_nil(const struct sample *sample, const char *field)
     static const char *const nilable[] = {
         "SEND group_version", "SEND list_versions", "SEND envelopes", "SEND media", "SEND wake", "SEND expire_s",
         "HISTORY before", "HISTORY after", "DEVICES device", "DEVICES name", "ERROR again_in_ms", "MESSAGE members",
+        "MESSAGE expiry_ms", "ACCEPTED expiry_ms",
     };
     char both[2 * NAME_BYTES_MAX];
     snprintf(both, sizeof both, "%s %s", sample->type, field);
