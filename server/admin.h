@@ -10,6 +10,7 @@
 
 struct admin;
 struct budget;
+struct keeper;
 struct reload;
 
 struct admin_config {
@@ -19,6 +20,7 @@ struct admin_config {
     const struct chat_settings *settings;/* main's, on main's thread; it changes */
     const char *address;                 /* told by status */
     const struct budget *budget;         /* likewise */
+    const struct keeper *keeper;         /* likewise */
     uint64_t started_ms;
     struct reload *reload;               /* NULL: there are no settings to read again */
     void (*shutdown)(void *arg);

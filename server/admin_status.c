@@ -3,6 +3,7 @@
 
 #include "server/admin_impl.h"
 #include "server/budget.h"
+#include "server/keeper.h"
 
 struct status_task {
     struct task task;
@@ -55,6 +56,16 @@ static json_t *describe_room(const struct budget_state *state)
                      "memory_max", (json_int_t)state->limits.memory_max);
 }
 
+/* As of the last step. */
+static json_t *describe_keeper(const struct keeper_state *state)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "unsorted", (json_int_t)state->unsorted, "tables",
+                     (json_int_t)state->tables, "source_bytes", (json_int_t)state->source_bytes, "written_bytes",
+                     (json_int_t)state->written_bytes, "sorted", (json_int_t)state->sorted, "merged",
+                     (json_int_t)state->merged, "failed", (json_int_t)state->failed, "error",
+                     state->err ? err_name(state->err) : NULL);
+}
+
 static void status_back(struct task *t)
 {
     struct status_task *s = (struct status_task *)t;
@@ -66,13 +77,14 @@ static void status_back(struct task *t)
     json_int_t conns = json_integer_value(json_object_get(sums, "conns"));
     const struct budget_state *room = budget_state(config->budget);
     json_int_t resident = (json_int_t)room->use.memory;
-    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
                           "server", config->chat->name, "address", config->address,
                           "up_ms", (json_int_t)(shard->wall_ms - config->started_ms),
                           "users", (json_int_t)s->users, "conversations", (json_int_t)s->conversations,
                           "devices", (json_int_t)s->devices, "resident_bytes", resident,
                           "resident_bytes_per_connection", conns ? resident / conns : 0,
-                          "log_bytes_at_start", (json_int_t)found.bytes, "room", describe_room(room), "shards", shards,
+                          "log_bytes_at_start", (json_int_t)found.bytes, "room", describe_room(room), "log",
+                          describe_keeper(keeper_state(config->keeper)), "shards", shards,
                           "counters", sums);
     task_end(t, t->answer ? 0 : ERR_NOMEM);
 }

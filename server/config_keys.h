@@ -35,6 +35,10 @@
     NUMBER(segment_mib, 64, 1, 1024, "MiB", RESTART,                                                                   \
            "Size at which a file of the log is closed and the next begun. Small ones make more files, large ones more "\
            "to do at once when one is rewritten.")                                                                     \
+    NUMBER(keep_mib_per_s, 32, 1, 65536, "MiB a second", RELOAD,                                                       \
+           "How fast closed files of the log are sorted and merged, read and written together. More leaves less of the "\
+           "disk to those who send and read meanwhile. A fifth of it is about what can be appended for ever; when "    \
+           "files pile up that wait to be sorted it is not held.")                                                     \
     NUMBER(disk_max, 0, 0, 1073741824, "MiB; 0: no limit", RELOAD,                                                     \
            "What log and databases may take. Near it (31/32) sends are refused with NO_ROOM and a time to come again; "\
            "what is stored is delivered and read as ever. Once a sixteenth is free again sends are taken again.")      \

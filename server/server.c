@@ -12,6 +12,7 @@
 #include "server/admin.h"
 #include "server/budget.h"
 #include "server/chat/chat.h"
+#include "server/keeper.h"
 #include "server/net/net.h"
 #include "server/reload.h"
 #include "server/settings.h"
@@ -43,6 +44,7 @@ struct server {
     /* -- main's shard -- */
     struct admin *admin;
     struct budget *budget;
+    struct keeper *keeper;
     uv_signal_t signals[SIGNALS];
     uint32_t signals_open;
     uint64_t started_ms;
@@ -144,11 +146,13 @@ static void main_start(struct shard *shard)
     }
     if (server->handle_signals) take_hangups();
     struct admin_config config = {
-        .dir = server->store.dir, .chat = &server->chat, .backup = server->backup, .settings = &server->now.chat, .budget = server->budget,
+        .dir = server->store.dir, .chat = &server->chat, .backup = server->backup, .settings = &server->now.chat,
+        .budget = server->budget, .keeper = server->keeper,
         .address = listening_text(server->listening),
         .started_ms = server->started_ms, .reload = server->reload, .shutdown = main_shutdown, .arg = server,
     };
     budget_start(server->budget);
+    keeper_start(server->keeper);
     int err = admin_open(shard, &config, &server->admin);
     if (err) {
         say(SAY_WARN, "no_admin_socket", SAY_TEXT("folder", server->store.dir),
@@ -174,6 +178,7 @@ static void main_stop(struct shard *shard)
     struct server *server = server_of(shard);
     if (server->reload) reload_stop(server->reload);
     budget_stop(server->budget);
+    keeper_stop(server->keeper);
     if (server->admin) admin_close(server->admin);
     for (uint32_t i = 0; server->handle_signals && i < SIGNALS; i++) {
         if (server->signals[i].data) uv_close((uv_handle_t *)&server->signals[i], signal_on_closed);
@@ -224,6 +229,7 @@ static int make_workers(struct server *server)
     config.queue_max = (uint32_t)c->password_queue_max;
     chat->hashing_threads = config.threads;
     err = worker_new(&server->house, &config, &chat->hashing);
+    if (!err) err = keeper_new(&server->house, &server->config, chat, &server->keeper);
     for (uint16_t i = 0; !err && i < server->shards; i++) {
         char name[16];
         snprintf(name, sizeof name, "commit-%u", (unsigned)i);
@@ -246,7 +252,8 @@ static int make_reload(struct server *server, const struct server_options *optio
 static int each_worker(struct server *server, int (*visit)(struct worker *))
 {
     struct chat_config *chat = &server->chat;
-    struct worker *first[] = { chat->facts, chat->jobs, chat->hashing, server->backup };
+    struct worker *keeping = server->keeper ? keeper_worker(server->keeper) : NULL;
+    struct worker *first[] = { chat->facts, chat->jobs, chat->hashing, server->backup, keeping };
     int err = 0;
     for (size_t i = 0; i < sizeof first / sizeof first[0] && !err; i++) err = first[i] ? visit(first[i]) : 0;
     for (uint16_t i = 0; i < server->shards && !err; i++) {
@@ -265,6 +272,13 @@ static int free_worker(struct worker *worker)
 {
     worker_free(worker);
     return 0;
+}
+
+static void free_workers(struct server *server)
+{
+    keeper_free(server->keeper);                     /* its worker too */
+    server->keeper = NULL;
+    each_worker(server, free_worker);
 }
 
 static void set_rooms(struct server *server, const struct server_options *options)
@@ -313,7 +327,8 @@ int server_open(const struct server_options *options, struct server **server_out
     server->started_ms = clock->wall_ms(clock->self);
 
     struct store_opening opening = { .shards = server->shards, .now_ms = server->started_ms,
-                                     .segment_bytes = server->config.segment_mib << 20 };
+                                     .segment_bytes = server->test.segment_bytes ? server->test.segment_bytes
+                                                                                 : server->config.segment_mib << 20 };
     int err = store_open(options->fs ? options->fs : fsio_posix(), server->config.data, &opening, &server->store, why);
     if (err) goto fail_free;
     (void)backup_tidy(server->store.fs, server->store.dir);    /* second names only: the next backup tries again */
@@ -346,7 +361,7 @@ int server_open(const struct server_options *options, struct server **server_out
 fail_house:
     budget_free(server->budget);
     reload_free(server->reload);
-    each_worker(server, free_worker);
+    free_workers(server);
     if (server->house_is_open) house_fini(&server->house);
     listening_close(server->listening);
 fail_store:
@@ -458,7 +473,7 @@ void server_close(struct server *server)
     if (server->admin) admin_free(server->admin);
     budget_free(server->budget);
     reload_free(server->reload);
-    each_worker(server, free_worker);
+    free_workers(server);
     house_fini(&server->house);
     store_close(&server->store);
     free(server);

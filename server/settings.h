@@ -22,6 +22,7 @@ struct settings {
 struct settings_test {
     uint64_t heartbeat_ms;
     uint32_t pages_max;
+    uint64_t segment_bytes;              /* of the log's files */
     bool cheap_passwords;                /* the least Argon2id allows */
 };
 

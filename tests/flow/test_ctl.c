@@ -176,6 +176,8 @@ static void status_tells_and_shutdown_stops(void **state)
     assert_said(said.out, "users          1, 1 devices\n");
     assert_said(said.out, "log 1 ");
     assert_said(said.out, "MiB used, ");
+    assert_said(said.out, "log            ");
+    assert_said(said.out, " sorted files, ");
     assert_null(strstr(said.out, "NO ROOM"));
     assert_int_equal(ctl_on(rig, WORDS("status", "--json")), 0);
     json_t *status = json_loads(said.out, 0, NULL), *room = json_object_get(status, "room");

@@ -160,6 +160,7 @@ static int open_server(struct rig *rig, char why[static 256])
         .fs = rig->disk ? disk_fs(rig->disk) : NULL,
         .clock = rig->options.hand ? &rig->options.hand->clock : NULL,
         .test = { .heartbeat_ms = rig->options.heartbeat_ms, .pages_max = rig->options.pages_max,
+                  .segment_bytes = rig->options.segment_bytes,
                   .cheap_passwords = !rig->options.dear_passwords },
         .on_ready = on_ready,
         .read_config = read_config,

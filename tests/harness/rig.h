@@ -27,6 +27,7 @@ struct rig_options {
     uint64_t heartbeat_ms;            /* 0: 30 s */
     struct clock_hand *hand;          /* NULL: the real clock */
     uint64_t conversations_hot_max;   /* 0: the default */
+    uint64_t segment_bytes;           /* 0: the default */
     uint32_t pages_max;               /* 0: the default */
     bool dear_passwords;              /* as dear as the settings say, and not as cheap as Argon2id can be */
     uint64_t seed;                    /* of the disk; 0: 1 */

@@ -25,6 +25,16 @@ static void print_room(json_t *room)
         printf("NO ROOM        sends are refused: %s\n", ctl_text(room, "limit"));
 }
 
+static void print_log(json_t *log)
+{
+    json_int_t source = ctl_number(log, "source_bytes");
+    printf("log            %" PRId64 " sorted files, %" PRId64 " wait to be sorted", (int64_t)ctl_number(log, "tables"),
+           (int64_t)ctl_number(log, "unsorted"));
+    if (source) printf(", written %.2f times", (double)ctl_number(log, "written_bytes") / (double)source);
+    if (json_is_string(json_object_get(log, "error"))) printf("; the last step failed: %s", ctl_text(log, "error"));
+    printf("\n");
+}
+
 static void print_status(json_t *s)
 {
     json_t *shard;
@@ -58,6 +68,7 @@ static void print_status(json_t *s)
         printf(", %" PRId64 " bytes per connection", (int64_t)ctl_number(s, "resident_bytes_per_connection"));
     printf("\n");
     print_room(json_object_get(s, "room"));
+    print_log(json_object_get(s, "log"));
     json_array_foreach(json_object_get(s, "shards"), i, shard) {
         printf("log %-3" PRId64 "        ends at record %" PRId64 "%s\n", (int64_t)ctl_number(shard, "shard"),
                (int64_t)ctl_number(shard, "log_end"),

@@ -1,0 +1,193 @@
+/* keeper.c - see keeper.h. */
+#include "server/keeper.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct keeper {
+    struct work work;                    /* first, so that one is the other */
+    struct shard *shard;
+    const struct config *config;
+    const struct chat_config *chat;
+    struct worker *worker;
+    struct timeout again;
+    bool under_way;
+    struct keeper_state state;
+    uint64_t appended;                   /* records, by all shards, when that last rose … */
+    uint64_t appended_ms;                /* … and when */
+    _Atomic bool stopping;               /* main writes it, the step reads it */
+    /* -- the step's while it is under way -- */
+    uint64_t bytes_per_s;
+    uint64_t now_ms;
+    bool idle;
+    struct facts *facts;
+    uint64_t due_ns;                     /* when the next piece may be read or written */
+    struct keep_report report;
+};
+
+/* ---- on its thread ---- */
+
+static uint64_t flushed(void *arg, uint32_t log)
+{
+    struct keeper *k = arg;
+    return facts_flushed(k->facts, log);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Each piece moves the moment before which the next may not begin. Time that was not used is not saved up. */
+static int pace(void *arg, uint64_t bytes, bool hurry)
+{
+    struct keeper *k = arg;
+    uint64_t now = now_ns();
+    if (k->due_ns < now || hurry) k->due_ns = now;
+    if (!hurry) k->due_ns += (uint64_t)((double)bytes * 1e9 / (double)k->bytes_per_s);
+    while (!atomic_load_explicit(&k->stopping, memory_order_relaxed)) {
+        if (now >= k->due_ns) return 0;
+        uint64_t nap = k->due_ns - now, nap_max = (uint64_t)KEEPER_NAP_MS * 1000000;
+        if (nap > nap_max) nap = nap_max;
+        nanosleep(&(struct timespec){ .tv_nsec = (long)nap }, NULL);
+        now = now_ns();
+    }
+    return ERR_GOING;
+}
+
+static void step_run(struct work *work, void *context)
+{
+    struct keeper *k = (struct keeper *)work;
+    struct job_reader *reader = context;
+    struct keep_how how = { .flushed = flushed, .pace = pace, .arg = k, .now_ms = k->now_ms, .idle = k->idle };
+    k->facts = reader->facts;
+    work->err = logs_keep(k->chat->store->logs, &how, &k->report);
+}
+
+/* ---- on main's ---- */
+
+static void say_step(const struct keeper *k, int err)
+{
+    const struct keep_report *r = &k->report;
+    const char *what = r->did == KEEP_SORTED ? "sort" : "merge";
+    if (err) {
+        say(SAY_ERROR, "keeper_failed", SAY_TEXT("step", what), SAY_TEXT("why", err_name(err)),
+            SAY_TEXT("file", r->bad_file), SAY_U64("offset", r->bad_offset));
+    } else if (r->did == KEEP_SORTED || r->did == KEEP_MERGED) {
+        say(SAY_INFO, r->did == KEEP_SORTED ? "log_sorted" : "log_merged", SAY_U64("serial", r->serial),
+            SAY_U64("files", r->inputs), SAY_U64("bytes_in", r->bytes_in), SAY_U64("bytes_out", r->bytes_out),
+            SAY_U64("records", r->records), SAY_U64("dropped", r->dropped));
+    }
+}
+
+static void take_in(struct keeper *k, int err)
+{
+    const struct keep_report *r = &k->report;
+    struct keeper_state *s = &k->state;
+    s->err = err;
+    if (err) {
+        s->failed++;
+        return;
+    }
+    s->sorted += r->did == KEEP_SORTED;
+    s->merged += r->did == KEEP_MERGED;
+    if (r->did == KEEP_SORTED || r->did == KEEP_MERGED) {
+        s->bytes_out += r->bytes_out;
+        s->dropped += r->dropped;
+    }
+    s->unsorted = r->unsorted;
+    s->tables = r->tables;
+    s->source_bytes = r->source_bytes;
+    s->written_bytes = r->written_bytes;
+}
+
+static void step_begin(struct keeper *k)
+{
+    const struct house *house = k->shard->house;
+    uint64_t appended = 0;
+    for (uint16_t i = 0; i < house->shards; i++) appended += STAT_GET(&house->shard[i]->stats, batch_records);
+    if (appended != k->appended) {
+        k->appended = appended;
+        k->appended_ms = k->shard->now_ms;
+    }
+    k->idle = k->shard->now_ms - k->appended_ms >= KEEPER_IDLE_MS;
+    k->bytes_per_s = k->config->keep_mib_per_s << 20;
+    k->now_ms = k->shard->wall_ms;
+    k->report = (struct keep_report){ .did = KEEP_NOTHING };
+    k->under_way = worker_submit(k->worker, k->shard, &k->work);
+    assert(k->under_way);                            /* its only work */
+}
+
+static void step_done(struct shard *shard, struct work *work)
+{
+    struct keeper *k = (struct keeper *)work;
+    k->under_way = false;
+    if (atomic_load_explicit(&k->stopping, memory_order_relaxed)) return;
+    take_in(k, work->err);
+    say_step(k, work->err);
+    if (work->err) wheel_set(&shard->wheel, &k->again, KEEPER_RETRY_MS);
+    else if (k->report.did == KEEP_NOTHING) wheel_set(&shard->wheel, &k->again, KEEPER_EVERY_MS);
+    else step_begin(k);
+}
+
+static void on_time(struct timeout *t)
+{
+    step_begin((struct keeper *)((char *)t - offsetof(struct keeper, again)));
+}
+
+/* ---- a life ---- */
+
+int keeper_new(struct house *house, const struct config *config, const struct chat_config *chat,
+               struct keeper **keeper_out)
+{
+    struct keeper *k = calloc(1, sizeof *k);
+    if (!k) return ERR_NOMEM;
+    struct worker_config worker = { .name = "keeper", .threads = 1, .queue_max = 1, .arg = chat->store,
+                                    .context_open = reader_open, .context_close = reader_close };
+    int err = worker_new(house, &worker, &k->worker);
+    if (err) {
+        free(k);
+        return err;
+    }
+    k->shard = house->shard[house->shards];
+    k->config = config;
+    k->chat = chat;
+    k->work.run = step_run;
+    k->work.done = step_done;
+    k->again.fire = on_time;
+    *keeper_out = k;
+    return 0;
+}
+
+struct worker *keeper_worker(const struct keeper *keeper)
+{
+    return keeper->worker;
+}
+
+void keeper_start(struct keeper *keeper)
+{
+    keeper->appended_ms = keeper->shard->now_ms;
+    wheel_set(&keeper->shard->wheel, &keeper->again, KEEPER_EVERY_MS);
+}
+
+void keeper_stop(struct keeper *keeper)
+{
+    atomic_store_explicit(&keeper->stopping, true, memory_order_relaxed);
+    wheel_cancel(&keeper->shard->wheel, &keeper->again);
+}
+
+void keeper_free(struct keeper *keeper)
+{
+    if (!keeper) return;
+    assert(!keeper->under_way);                      /* main's shard ends only when its works are back */
+    worker_free(keeper->worker);
+    free(keeper);
+}
+
+const struct keeper_state *keeper_state(const struct keeper *keeper)
+{
+    return &keeper->state;
+}
