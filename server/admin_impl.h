@@ -4,8 +4,7 @@
  *   admin_tasks.c    the list of requests; what every task goes through
  *   admin_users.c    user-*          admin_devices.c  device-*
  *   admin_invites.c  invite*         admin_status.c   status          admin_reload.c  reload
- *   admin_erase.c    erase-*
- *   admin_backup.c   backup
+ *   admin_erase.c    erase-*         admin_export.c   export*         admin_backup.c  backup
  *
  * All on main's thread but what says otherwise. */
 #ifndef PIPIT_SERVER_ADMIN_IMPL_H
@@ -135,7 +134,7 @@ int task_text(struct task *t, json_t *request, const char *field, size_t bytes_m
 void admin_erase_stop(struct admin *admin);
 
 extern const struct request admin_user_requests[], admin_device_requests[], admin_invite_requests[],
-    admin_status_requests[], admin_reload_requests[], admin_backup_requests[],
-    admin_erase_requests[];              /* each ends with an entry without a name */
+    admin_status_requests[], admin_reload_requests[], admin_backup_requests[], admin_erase_requests[],
+    admin_export_requests[];             /* each ends with an entry without a name */
 
 #endif

@@ -304,7 +304,7 @@ static const struct request *find_request(const char *name)
 {
     static const struct request *const lists[] = { admin_user_requests, admin_device_requests, admin_invite_requests,
                                                    admin_status_requests, admin_reload_requests, admin_erase_requests,
-                                                   admin_backup_requests, own_requests };
+                                                   admin_backup_requests, admin_export_requests, own_requests };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         for (const struct request *r = lists[i]; r->name; r++) {
             if (strcmp(r->name, name) == 0) return r;

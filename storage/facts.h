@@ -68,6 +68,8 @@ int facts_user_password(struct facts *facts, const struct user_id *user, const c
  * ERR_NOT_FOUND. */
 int facts_user_delete(struct facts *facts, const struct user_id *user, uint64_t now_ms);
 int facts_user_get(struct facts *facts, const struct user_id *user, struct user_row *out);     /* ERR_NOT_FOUND */
+/* Of an account that is there or was deleted (deleted_ms, 0: it is there), as long as it is not erased. ERR_NOT_FOUND. */
+int facts_user_was(struct facts *facts, const struct user_id *user, struct user_row *out, uint64_t *deleted_ms_out);
 /* What a list of users shows of each. */
 struct user_summary {
     struct user_id user;

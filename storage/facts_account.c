@@ -43,6 +43,24 @@ int facts_user_get(struct facts *facts, const struct user_id *user, struct user_
     return query_end(&q, err);
 }
 
+int facts_user_was(struct facts *facts, const struct user_id *user, struct user_row *out, uint64_t *deleted_ms_out)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "SELECT user, created_ms, list_version, disabled, deleted_ms FROM users WHERE user = ?");
+    query_put_user(&q, user);
+    int err = query_row(&q);
+    if (!err) {
+        memset(out, 0, sizeof *out);
+        query_get_user(&q, &out->user);
+        out->created_ms = query_get_u64(&q);
+        out->list_version = query_get_u64(&q);
+        out->disabled = query_get_u64(&q) != 0;
+        *deleted_ms_out = query_get_u64(&q);
+    }
+    return query_end(&q, err);
+}
+
 int facts_user_list(struct facts *facts, const struct user_id *after, size_t max, struct user_summary *rows_out,
                     size_t *count_out)
 {

@@ -19,6 +19,8 @@ struct head_row {
 };
 
 struct scan;                      /* chat/catchup.c */
+struct chat;
+struct glance;
 
 struct ask {
     struct ask *prev, *next;      /* of whatever list it waits in */
@@ -28,6 +30,8 @@ struct ask {
     uint16_t origin;              /* shard of the session */
     int err;                      /* the answer: 0 or ERR_* … */
     const char *why;              /* … and a constant clause, or NULL */
+    void (*answered)(struct chat *chat, struct ask *ask);   /* set: no session asked, and this takes it at the home */
+    struct glance *glance;        /* whose it is then */
     uint64_t ref;
     struct session *session;      /* held; only the origin looks into it */
     uint64_t session_number;

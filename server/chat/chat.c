@@ -19,6 +19,10 @@ void ask_answer(struct chat *chat, struct ask *ask, int err, const char *why)
     struct parcel parcel = { .kind = PARCEL_ANSWERED, .u.ask = ask };
     ask->err = err;
     ask->why = why;
+    if (ask->answered) {
+        ask->answered(chat, ask);
+        return;
+    }
     shard_answer(chat->shard, ask->origin, &parcel);
 }
 

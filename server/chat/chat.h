@@ -10,6 +10,7 @@
 #include "proto/proto.h"
 #include "server/chat/attempts.h"
 #include "server/chat/change.h"
+#include "server/chat/glance.h"
 #include "server/chat/hold.h"
 #include "server/core/core.h"
 #include "server/net/net.h"

@@ -43,7 +43,7 @@ static void help_tells_every_command_and_each_tells_more(void **state)
 static void a_wrong_word_is_told_what_there_is(void **state)
 {
     static const struct { const char *words[6]; const char *clause; } wrong[] = {
-        { { "frobnicate" }, "no such command: frobnicate; there are: user, erase, invite, status" },
+        { { "frobnicate" }, "no such command: frobnicate; there are: user, erase, export, invite, status" },
         { { "usr", "list" }, "did you mean user?" },
         { { "user", "lst" }, "no such command: user lst; did you mean user list? There are: add, " },
         { { "user" }, "user what? There are: add, " },

@@ -86,6 +86,7 @@ int ctl_user_list(const struct arguments *a);
 int ctl_user_token(const struct arguments *a);
 int ctl_user_disable(const struct arguments *a);
 int ctl_user_enable(const struct arguments *a);
+int ctl_export_user(const struct arguments *a);
 int ctl_erase_user(const struct arguments *a);
 int ctl_erase_conversation(const struct arguments *a);
 int ctl_user_remove(const struct arguments *a);

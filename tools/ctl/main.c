@@ -57,6 +57,10 @@ static const struct command commands[] = {
       "other again, and its numbering goes on. A direct conversation may be named by its two users. The id, or the second\n"
       "name, has to be typed once more, but with --yes. Exit code 1 as of `erase user`.",
       TAKES(with) | TAKES(yes) | TAKES(json), 1, 2, ctl_erase_conversation },
+    { "export", "user", "NAME",
+      "Prints all that the server has on a user, one JSON object a line: account, devices, conversations with cursors, and\n"
+      "every message that the user can see, bodies in base64 as they are stored. Large: send it to a file.",
+      0, 1, 1, ctl_export_user },
     { "invite", "new", "[--uses N] [--days N] [--note TEXT] [--json]",
       "Prints a code for `pipit register`: good for one use and 7 days, when nothing else is said. The code is shown once;\n"
       "afterwards the invite is called by its number. `pipitctl invite` does the same.",
