@@ -14,7 +14,7 @@
 #include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 
-enum { NOW_MS = 1000000, PAIRS = 12, RECORDS = 3, IMAGES_STEP = 3 };
+enum { NOW_MS = 1000000, PAIRS = 12, RECORDS = 3, IMAGES_STEP = 3, LAST = PAIRS - 1 };
 #define DIR "/data"
 
 static const struct user_id alice = { "alice" };
@@ -49,7 +49,7 @@ static void user_added(struct store *store, const struct user_id *user)
     assert_int_equal(facts_commit(store->facts), 0);
 }
 
-/* A conversation, its key, RECORDS records in the log; the last one is not in any fold: a start replays it. */
+/* A conversation, its key, RECORDS records in the log. The very last one is in no fold: a start replays it. */
 static void conv_made(struct world *w, int i)
 {
     struct store *s = &w->store;
@@ -192,18 +192,18 @@ static void what_is_not_erased_keeps_its_key(void **state)
     struct world *w = *state;
     struct erase_count count = { 0 };
     assert_int_equal(facts_begin(w->store.facts), 0);
-    assert_int_equal(facts_erase_begin(w->store.facts, &w->convs[3]), 0);
+    assert_int_equal(facts_erase_begin(w->store.facts, &w->convs[LAST]), 0);
     assert_int_equal(facts_commit(w->store.facts), 0);
     assert_int_equal(erase_finish(disk_fs(w->disk), w->store.facts, w->store.vault, NOW_MS, &count), 0);
     assert_int_equal(count.keys, 1);
-    for (int i = 0; i < PAIRS; i++) assert_int_equal(lies_in(w->disk, w->keys[i].key, RECORD_KEY_BYTES), i != 3);
+    for (int i = 0; i < PAIRS; i++) assert_int_equal(lies_in(w->disk, w->keys[i].key, RECORD_KEY_BYTES), i != LAST);
     struct conv_row row;
-    assert_int_equal(facts_conv_get(w->store.facts, &w->convs[3], &row), 0);
+    assert_int_equal(facts_conv_get(w->store.facts, &w->convs[LAST], &row), 0);
     store_close(&w->store);
 
     store_opened(w->disk, &w->store);                       /* replays a record under the erased key: a tombstone */
     assert_true(w->store.report.replayed > 0);
-    assert_int_equal(facts_conv_get(w->store.facts, &w->convs[3], &row), 0);
+    assert_int_equal(facts_conv_get(w->store.facts, &w->convs[LAST], &row), 0);
     assert_int_equal(row.head, RECORDS);
     store_close(&w->store);
 }
