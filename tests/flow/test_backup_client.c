@@ -76,6 +76,10 @@ static void clients_keep_what_they_have_and_go_on(void **state)
         assert_int_equal(count_of(p.text, "restored one"), 1);
         assert_int_equal(count_of(p.text, "restored two"), 1);
         assert_int_equal(count_of(p.text, "restored three"), 1);
+        /* What only the devices have: found there. */
+        assert_int_equal(pipit(s, &p, homes[i], WORDS("search", "after")), 0);
+        assert_int_equal(count_of(p.text, "after the cut"), 1);
+        assert_int_equal(count_of(p.text, "after it too"), 1);
     }
 }
 

@@ -142,6 +142,53 @@ static void what_is_not_flushed_is_above_the_cut_and_left_out(void **state)
     storerig_close(w->rig);
 }
 
+static uint64_t flushed_of(void *arg, uint32_t log)
+{
+    struct world *w = arg;
+    return facts_flushed(w->rig->store.facts, log);
+}
+
+static void sort_all(struct world *w)
+{
+    struct keep_how how = { .flushed = flushed_of, .now_ms = w->now_ms, .arg = w };
+    struct keep_report report;
+    do assert_int_equal(logs_keep(w->rig->store.logs, &how, &report), 0);
+    while (report.did != KEEP_NOTHING);
+}
+
+static void sorted_segments_are_linked_and_restored_like_all_others(void **state)
+{
+    struct world *w = *state;
+    struct backup_report first, second;
+    struct restore_report verified, unsorted;
+    storerig_run(w->rig, 100, 2);
+    storerig_restart(w->rig, 2);
+    back_up(w, &first);
+    assert_int_equal(verify(fs_of(w), first.path, KEYS, &unsorted), 0);
+    sort_all(w);
+    assert_true(disk_file_count(w->rig->disk, RIG_DIR "/log/sorted-") > 0);
+    back_up(w, &first);
+    assert_true(first.files_linked > 0);                       /* from the data folder */
+    int err = verify(fs_of(w), first.path, KEYS, &verified);
+    if (err) fail_msg("%s: %s", err_name(err), verified.why);
+    assert_int_equal(verified.records, unsorted.records);
+    assert_int_equal(verified.marks, unsorted.marks);
+    assert_int_equal(verified.opened, verified.records + verified.marks);
+    struct restore_how how = { .fs = fs_of(w), .from = first.path, .keys = KEYS, .to = RESTORED, .now_ms = w->now_ms };
+    err = restore_make(&how, &verified);
+    if (err) fail_msg("%s: %s", err_name(err), verified.why);
+
+    storerig_run(w->rig, 100, 2);
+    storerig_restart(w->rig, 2);
+    sort_all(w);                                               /* merges too, it may be: files of the first go */
+    back_up(w, &second);
+    err = verify(fs_of(w), second.path, KEYS, &verified);
+    if (err) fail_msg("%s: %s", err_name(err), verified.why);
+    err = verify(fs_of(w), first.path, KEYS, &verified);       /* and the first is what it was */
+    if (err) fail_msg("%s: %s", err_name(err), verified.why);
+    storerig_close(w->rig);
+}
+
 static bool holds(struct disk *disk, const char *path, const void *what, size_t what_len)
 {
     size_t len = disk_file_size(disk, path);
@@ -429,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_A_WORLD(what_is_restored_is_the_store_as_it_was_at_the_cut),
         IN_A_WORLD(what_is_not_flushed_is_above_the_cut_and_left_out),
+        IN_A_WORLD(sorted_segments_are_linked_and_restored_like_all_others),
         IN_A_WORLD(no_key_is_in_it),
         IN_A_WORLD(the_next_one_links_what_the_last_one_has),
         IN_A_WORLD(a_flipped_bit_in_any_file_is_found_and_named),
