@@ -99,7 +99,7 @@ static int record_the_run(void **state)
     keeprig_check(&run.rig);
     keeprig_close(&run.rig);
     run.ops = disk_journal_ops(run.rig.disk);
-    assert_true(run.rig.sorted > 8 && run.rig.merged > 1 && run.rig.dropped > 2);
+    assert_true(run.rig.sorted > 5 && run.rig.merged > 0 && run.rig.dropped > 0);
     return 0;
 }
 

@@ -49,6 +49,15 @@ static size_t waiting(struct keeprig *rig)
     return count;
 }
 
+/* Sort until `left` segments wait. While one can be sorted nothing is merged. */
+static void sort_all_but(struct keeprig *rig, size_t left)
+{
+    while (waiting(rig) > left) {
+        assert_int_equal(keeprig_step(rig), 0);
+        assert_int_equal(rig->report.did, KEEP_SORTED);
+    }
+}
+
 /* Files in the folder whose name has this in it, by what a start would list. */
 struct counting { const char *part; size_t count; };
 static int on_name(void *arg, const char *name)
@@ -308,9 +317,9 @@ static void a_damaged_segment_is_told_with_its_offset_and_left_alone_until_the_n
 static void a_damaged_table_is_told_with_its_offset_and_the_others_are_merged_without_it(void **state)
 {
     struct keeprig *rig = *state;
-    append_many(rig, 30);
+    append_many(rig, 60);
     keeprig_flush(rig);
-    keeprig_settle(rig);
+    sort_all_but(rig, 0);
     assert_true(rig->report.tables > 2);
     struct segment_list *list = list_get(rig->logs);
     char name[SORTED_NAME_BYTES], path[FS_PATH_MAX];
@@ -322,11 +331,18 @@ static void a_damaged_table_is_told_with_its_offset_and_the_others_are_merged_wi
     byte ^= 1;
     disk_file_poke(rig->disk, path, 300, &byte, 1);
     rig->how.idle = true;
-    assert_int_equal(keeprig_step(rig), ERR_CORRUPT);
-    assert_string_equal(rig->report.bad_file, name);
-    assert_true(rig->report.bad_offset > 0 && rig->report.bad_offset <= 300);
-    keeprig_settle(rig);
-    assert_int_equal(rig->report.tables, 2);
+    int bad = 0;
+    for (int i = 0; i < 50; i++) {
+        int err = keeprig_step(rig);
+        if (!err)
+            continue;
+        bad++;
+        assert_int_equal(err, ERR_CORRUPT);
+        assert_string_equal(rig->report.bad_file, name);
+        assert_true(rig->report.bad_offset > 0 && rig->report.bad_offset <= 300);
+    }
+    assert_int_equal(bad, 1);
+    assert_true(rig->report.tables >= 2 && rig->report.tables < KEEP_FANIN);
     byte ^= 1;
     disk_file_poke(rig->disk, path, 300, &byte, 1);
     keeprig_check(rig);
@@ -385,8 +401,7 @@ static void when_a_new_file_fails_its_inputs_are_left_alone_until_the_next_start
     disk_fail_sync(rig->disk, 1);
     assert_int_equal(keeprig_step(rig), ERR_IO);
     assert_string_equal(rig->report.bad_file, "sorted-0000000000000001.seg");
-    keeprig_settle(rig);
-    assert_int_equal(waiting(rig), 1);
+    sort_all_but(rig, 1);
     rig->how.idle = true;
     disk_fail_sync(rig->disk, 1);
     uint32_t tables = rig->report.tables;
