@@ -81,18 +81,21 @@ struct segment_list *list_get(struct logs *logs)
 }
 
 /* The next list is made of the one that is there under one lock after the other: shards and the keeper change it, each a
- * few times a minute. Only taking and exchanging the pointer stands under the lock that readers take. */
-static void list_swap(struct logs *logs, struct segment_list *next)
+ * few times a minute. Only taking and exchanging the pointer stands under the lock that readers take. The old list is
+ * let go of by the caller, with no lock held: its files may be closed then, and closing one that has lost its name takes
+ * as long as giving back its room. */
+static struct segment_list *list_swap(struct logs *logs, struct segment_list *next)
 {
     pthread_mutex_lock(&logs->list_lock);
     struct segment_list *old = logs->list;
     logs->list = next;
     pthread_mutex_unlock(&logs->list_lock);
-    list_unref(old);
+    return old;
 }
 
 int list_add(struct logs *logs, struct segment *segment)
 {
+    struct segment_list *old = NULL;
     pthread_mutex_lock(&logs->change_lock);
     const struct segment_list *now = logs->list;         /* changed under change_lock alone */
     struct segment_list *next = list_make(now->segment_count + 1, now->table_count);
@@ -103,9 +106,10 @@ int list_add(struct logs *logs, struct segment *segment)
             next->tables[next->table_count++] = sorted_ref(now->tables[i]);
         next->segments[next->segment_count++] = segment_ref(segment);
         list_order(next);
-        list_swap(logs, next);
+        old = list_swap(logs, next);
     }
     pthread_mutex_unlock(&logs->change_lock);
+    list_unref(old);
     return next ? 0 : ERR_NOMEM;
 }
 
@@ -120,6 +124,7 @@ static bool is_among(const void *what, const void *const *all, size_t count)
 int list_replace(struct logs *logs, struct segment *const *segments, size_t segment_count, struct sorted *const *tables,
                  size_t table_count, struct sorted *added)
 {
+    struct segment_list *old = NULL;
     pthread_mutex_lock(&logs->change_lock);
     const struct segment_list *now = logs->list;
     struct segment_list *next = list_make(now->segment_count, now->table_count + 1);
@@ -134,8 +139,9 @@ int list_replace(struct logs *logs, struct segment *const *segments, size_t segm
         assert(next->table_count + table_count == now->table_count);
         next->tables[next->table_count++] = sorted_ref(added);
         list_order(next);
-        list_swap(logs, next);
+        old = list_swap(logs, next);
     }
     pthread_mutex_unlock(&logs->change_lock);
+    list_unref(old);
     return next ? 0 : ERR_NOMEM;
 }

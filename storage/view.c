@@ -3,7 +3,7 @@
  * A source is one file of the view. It has a bound: the id beyond which it cannot hold a record in the direction of the
  * walk (its smallest id when the walk rises, its largest when it falls). Sources are sorted by their bounds and opened
  * one by one: as long as the next one's bound lies behind the record at hand, nothing in it can come first, because ids
- * and sequences of a conversation rise together. Marks have ids of their own that need not rise with their places, so
+ * and sequences of a conversation rise together. Nor can it when the record at hand has the very next sequence. Marks have ids of their own that need not rise with their places, so
  * for marks every source is opened at once. */
 #include "storage/view.h"
 
@@ -44,6 +44,7 @@ struct reading {
     struct record_page *page;
     struct source *sources;
     size_t source_count, opened;
+    uint64_t next_seq;                    /* records: nothing comes before it in the walk */
 };
 
 /* ---- the shard ---- */
@@ -281,6 +282,8 @@ static bool may_come_first(const struct reading *r, const struct source *s, cons
 {
     if (!best || r->view->find.what == FIND_MARKS)
         return true;
+    if (best->record.seq == r->next_seq)
+        return false;
     int order = memcmp(s->bound.v, best->record.id.v, sizeof s->bound.v);
     return r->view->find.newest ? order >= 0 : order <= 0;
 }
@@ -304,11 +307,33 @@ static int advance(struct reading *r, struct source **best_out)
     return 0;
 }
 
+/* No two files should have one sequence: a conversation goes on above all that a start found. If it ever happened, one
+ * answer is better than two. */
+static bool was_given(const struct reading *r, const struct record *record)
+{
+    const struct find *find = &r->view->find;
+    if (find->what == FIND_MARKS)
+        return false;
+    return find->newest ? record->seq > r->next_seq : record->seq < r->next_seq;
+}
+
+/* The record of this sequence was given. False: it ends the range. */
+static bool step_on(struct reading *r, uint64_t seq)
+{
+    const struct find *find = &r->view->find;
+    if (find->what == FIND_MARKS)
+        return true;
+    if (seq == (find->newest ? find->from : find->to))
+        return false;
+    r->next_seq = find->newest ? seq - 1 : seq + 1;
+    return true;
+}
+
 static int merge(struct reading *r)
 {
     const struct find *find = &r->view->find;
     struct record_page *page = r->page;
-    uint64_t last_seq = 0;
+    r->next_seq = find->newest ? find->to : find->from;
     for (;;) {
         struct source *best = NULL;
         if (page->count == find->max) {
@@ -319,18 +344,15 @@ static int merge(struct reading *r)
         if (err || !best)
             return err;
         best->stale = true;
-        /* No two files should have one sequence: a conversation goes on above all that a start found. If it ever
-         * happened, one answer is better than two. */
-        if (find->what == FIND_RECORDS && page->count && best->record.seq == last_seq)
+        if (was_given(r, &best->record))
             continue;
         if (page->count && page->bytes.len + best->whole.len > find->bytes_max) {
             page->more = true;
             return 0;
         }
         err = page_add(page, best);
-        if (err)
+        if (err || !step_on(r, best->record.seq))
             return err;
-        last_seq = best->record.seq;
     }
 }
 
