@@ -25,7 +25,8 @@ static struct segment_list *list_make(size_t segments, size_t tables)
 
 static int by_number(const void *a, const void *b)
 {
-    const struct segment_head *left = &(*(struct segment *const *)a)->head, *right = &(*(struct segment *const *)b)->head;
+    const struct segment_head *left = &(*(struct segment *const *)a)->head;
+    const struct segment_head *right = &(*(struct segment *const *)b)->head;
     if (left->log != right->log)
         return left->log < right->log ? -1 : 1;
     return left->first_number < right->first_number ? -1 : left->first_number > right->first_number;
@@ -33,7 +34,8 @@ static int by_number(const void *a, const void *b)
 
 static int by_serial(const void *a, const void *b)
 {
-    uint64_t left = sorted_meta(*(struct sorted *const *)a)->serial, right = sorted_meta(*(struct sorted *const *)b)->serial;
+    uint64_t left = sorted_meta(*(struct sorted *const *)a)->serial;
+    uint64_t right = sorted_meta(*(struct sorted *const *)b)->serial;
     return left < right ? -1 : left > right;
 }
 
@@ -80,9 +82,9 @@ struct segment_list *list_get(struct logs *logs)
     return list;
 }
 
-/* The next list is made of the one that is there under one lock after the other: shards and the keeper change it, each a
- * few times a minute. Only taking and exchanging the pointer stands under the lock that readers take. The old list is
- * let go of by the caller, with no lock held: its files may be closed then, and closing one that has lost its name takes
+/* The next list is made of the one that is there under one lock after the other: shards and the keeper change it, each
+ * a few times a minute. Only taking and exchanging the pointer stands under the lock that readers take. The old list is
+ * let go of by the caller, with no lock held: its files may be closed then, and closing one that lost its name takes
  * as long as giving back its room. */
 static struct segment_list *list_swap(struct logs *logs, struct segment_list *next)
 {

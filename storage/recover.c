@@ -4,8 +4,8 @@
  *
  *   survey   open every sorted file by its footer; read, check and index every other one, but for those that a sorted
  *            file has replaced. Changes nothing, so that ERR_CORRUPT leaves all as it was.
- *   mend     remove files that were replaced, never finished or have no records; cut a torn tail, settle the last batch.
- *            All of it may be cut short by another crash and is simply done again.
+ *   mend     remove files that were replaced, never finished or have no records; cut a torn tail, settle the last
+ *            batch. All of it may be cut short by another crash and is simply done again.
  *   replay   give the caller each record above its flushed number.
  *
  * What may be wrong after a power cut, and is mended: the last file of a log may be empty, short or have a bad header
@@ -261,6 +261,9 @@ static int survey_log(struct recovery *r, uint32_t log, size_t first, size_t end
     for (size_t i = 0; i < r->tables.span_count; i++) {
         const struct found_span *s = &r->tables.spans[i];
         if (s->span.log == log && s->span.last_number > end->number)
+            return bad(r, r->tables.at[s->table].name, 0, ERR_CORRUPT);
+        /* Only what rows cover is ever sorted, so they have lost some: nobody could tell them what. */
+        if (s->span.log == log && r->how->flushed && s->span.last_number > r->flushed[log])
             return bad(r, r->tables.at[s->table].name, 0, ERR_CORRUPT);
     }
     if (end->number >= r->flushed[log])

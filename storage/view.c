@@ -3,8 +3,8 @@
  * A source is one file of the view. It has a bound: the id beyond which it cannot hold a record in the direction of the
  * walk (its smallest id when the walk rises, its largest when it falls). Sources are sorted by their bounds and opened
  * one by one: as long as the next one's bound lies behind the record at hand, nothing in it can come first, because ids
- * and sequences of a conversation rise together. Nor can it when the record at hand has the very next sequence. Marks have ids of their own that need not rise with their places, so
- * for marks every source is opened at once. */
+ * and sequences of a conversation rise together. Nor can it when the record at hand has the very next sequence. Marks
+ * have ids of their own that need not rise with their places, so for marks every source is opened at once. */
 #include "storage/view.h"
 
 #include <assert.h>
