@@ -73,7 +73,6 @@ void log_close(struct log *log)
         return;
     assert(!log->in_flight);
     segment_unref(log->segment);
-    free(log->ranges);
     batch_fini(&log->batches[0]);
     batch_fini(&log->batches[1]);
     log->logs->ends[log->number].in_use = false;

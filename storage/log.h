@@ -88,27 +88,8 @@ bool log_is_read_only(const struct log *log);
 /* True while appends wait for log_take() or a batch is in flight. */
 bool log_is_busy(const struct log *log);
 
-/* Where a committed record lies: enough to read it from any thread, whatever happens to the list of segments. */
-struct place {
-    struct segment *segment;                    /* counted: place_unref() */
-    uint64_t offset;
-    uint32_t len;
-    uint8_t kind;
-    uint64_t seq;
-    uint64_t number;
-};
+/* Records (all kinds with a sequence) or marks of a partition: reading them is view.h's. */
 enum find_what { FIND_RECORDS, FIND_MARKS };
-/* Up to `max` places of the partition, of records (all kinds with a sequence) with from <= seq <= to in rising
- * order of sequence; of marks in rising order of (place, record number). `newest` picks from the end of the
- * range (still given in rising order). Searches memory only. Every place given must be place_unref()ed. A sequence is
- * given once, whatever the segments hold.
- * Returns how many. Thread: the log's shard, for partitions it is home of. */
-size_t log_find(struct log *log, const struct conv_id *partition, enum find_what what, uint64_t from,
-                uint64_t to, bool newest, size_t max, struct place *places_out);
-void place_unref(struct place *place);
-/* Read it: the whole record goes to `to` (cleared first), parsed into *out (which points into `to`). Checks the
- * checksum and that it is the record looked for. Returns 0, ERR_CORRUPT, ERR_IO or ERR_NOMEM. Any thread. */
-int place_read(const struct place *place, struct buf *to, struct record *out);
 
 /* Walk one segment file, for tools: `each` gets every record with its offset and batch number.
  * Returns 0, ERR_TORN (stopped at *offset_out), ERR_CORRUPT, ERR_NEWER, ERR_IO, or each()'s non-zero answer. */

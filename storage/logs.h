@@ -43,12 +43,6 @@ struct log_writer {
     bool failed;                  /* a write or sync said EIO: never again */
 };
 
-struct log_range {                /* part of one segment's index, for log_find() */
-    struct segment *segment;
-    const struct index_entry *at;
-    size_t count;
-};
-
 struct log {
     struct logs *logs;
     uint32_t number;
@@ -60,8 +54,6 @@ struct log {
     uint64_t committed, appended;
     bool read_only;
     struct segment *segment;      /* the open one, as far as it is findable; holds a reference */
-    struct log_range *ranges;     /* scratch of log_find(): one for each segment of the list, and the open one */
-    size_t range_cap;
 };
 
 /* recover.c: fill in list, serial and ends. On error the caller frees what is there. */

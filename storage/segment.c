@@ -198,6 +198,23 @@ int segment_add(struct segment *segment, const struct record *record, uint64_t o
     return 0;
 }
 
+int segment_read(const struct segment *segment, const struct index_entry *entry, struct buf *to, struct record *out)
+{
+    buf_clear(to);
+    uint8_t *at = buf_grow(to, entry->len);
+    if (!at)
+        return to->err == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT;
+    size_t got, len;
+    int err = segment->fs->pread(segment->fs->self, segment->file, at, entry->len, entry->offset, &got);
+    if (err)
+        return err;
+    if (got < entry->len || record_parse(buf_bytes(to), out, &len) || len != entry->len ||
+        out->number != entry->number || out->seq != entry->seq || out->kind != entry->kind ||
+        out->log != segment->head.log)
+        return ERR_CORRUPT;
+    return 0;
+}
+
 /* ---- scanning ---- */
 
 void scan_init(struct scan *scan, const struct fsio *fs, int file, const struct segment_head *head, uint64_t seed,
@@ -360,30 +377,4 @@ int segment_walk(const struct fsio *fs, const char *path, struct segment_head *h
 out:
     fs->close(fs->self, file);
     return err;
-}
-
-/* ---- places ---- */
-
-void place_unref(struct place *place)
-{
-    segment_unref(place->segment);
-    place->segment = NULL;
-}
-
-int place_read(const struct place *place, struct buf *to, struct record *out)
-{
-    const struct segment *segment = place->segment;
-    buf_clear(to);
-    uint8_t *at = buf_grow(to, place->len);
-    if (!at)
-        return to->err == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT;
-    size_t got, len;
-    int err = segment->fs->pread(segment->fs->self, segment->file, at, place->len, place->offset, &got);
-    if (err)
-        return err;
-    if (got < place->len || record_parse(buf_bytes(to), out, &len) || len != place->len ||
-        out->number != place->number || out->seq != place->seq || out->kind != place->kind ||
-        out->log != segment->head.log)
-        return ERR_CORRUPT;
-    return 0;
 }

@@ -12,8 +12,8 @@
  *   32    8  made when, ms since 1970: for people, and to tell two files of one name apart
  *   40    8  XXH3-64 of bytes 0..40; also the seed of the batch headers' checksums
  *
- * A segment is counted: the list it stands in holds one reference, every struct place another, and its file is closed
- * with the last. So a place can be read from any thread whatever becomes of the list.
+ * A segment is counted: the lists and the views it stands in hold references, and its file is closed with the last. So
+ * it can be read from any thread whatever becomes of the list.
  * Thread: file, head, seed and name never change after creation. Index, bytes and records belong to the log's shard
  * while the segment is open, and never change afterwards; ids likewise. */
 #ifndef PIPIT_STORAGE_SEGMENT_H
@@ -58,6 +58,10 @@ int segment_head_read(const struct fsio *fs, int file, uint64_t size, struct seg
                       uint64_t *seed_out);
 /* Index the record of `len` bytes at `offset`. Errors of index_add(). */
 int segment_add(struct segment *segment, const struct record *record, uint64_t offset, size_t len);
+
+/* Read one record of it: the whole goes to `to` (cleared first), parsed into *out (which points into `to`). Checks the
+ * checksum and that it is the record looked for. Returns 0, ERR_CORRUPT, ERR_IO or ERR_NOMEM. Any thread. */
+int segment_read(const struct segment *segment, const struct index_entry *entry, struct buf *to, struct record *out);
 
 /* Reads a file batch by batch and believes nothing. */
 struct scan {

@@ -159,10 +159,8 @@ static int segment_next(struct reading *r, struct source *s)
     }
     s->entry_count--;
     const struct index_entry *entry = r->view->find.newest ? &s->entries[s->entry_count] : s->entries++;
-    struct place place = { .segment = s->segment, .offset = entry->offset, .len = entry->len, .kind = entry->kind,
-                           .seq = entry->seq, .number = entry->number };
     r->page->reads++;
-    int err = place_read(&place, &s->bytes, &s->record);
+    int err = segment_read(s->segment, entry, &s->bytes, &s->record);
     s->has = !err;
     s->whole = buf_bytes(&s->bytes);
     return err ? bad(r, s->segment->name, entry->offset, err) : 0;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/view.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 #include "tests/harness/logrig.h"
@@ -362,8 +363,8 @@ static void life_trouble(struct life *life)
 /* Append and commit until the log is read-only or the life is over. */
 static void life_run(struct life *life, struct log *log)
 {
-    struct buf bytes;
-    buf_init(&bytes, RECORD_BYTES_MAX);
+    struct record_page page;
+    record_page_init(&page);
     for (int i = 0; i < 25 && !log_is_read_only(log); i++) {
         uint64_t seq[CONVS];
         memcpy(seq, life->seq, sizeof seq);
@@ -381,23 +382,18 @@ static void life_run(struct life *life, struct log *log)
         }
         memcpy(life->seq, seq, sizeof seq);
         for (uint32_t c = 0; c < CONVS; c++) {
-            struct place place;
-            struct conv_id conv = rig_conv(c);
-            for (uint64_t s = seq[c]; s > 0 && log_find(log, &conv, FIND_RECORDS, s, s, false, 1, &place); s--) {
-                struct record record;
-                bool is_new = place.number > life->acked;
-                if (is_new) {
-                    assert_int_equal(place_read(&place, &bytes, &record), 0);
-                    life_keep(life, place.number, buf_bytes(&bytes));
-                }
-                place_unref(&place);
-                if (!is_new)
-                    break;
-            }
+            struct find find = { .partition = rig_conv(c), .what = FIND_RECORDS, .from = 1, .to = UINT64_MAX,
+                                 .newest = true, .max = 3, .bytes_max = SIZE_MAX };   /* as many as were appended */
+            struct view *view = log_view(log, &find);
+            assert_int_equal(view_read(view, &page), 0);
+            view_free(view);
+            for (size_t n = 0; n < page.count; n++)
+                if (page.records[n].record.number > life->acked)
+                    life_keep(life, page.records[n].record.number, page.records[n].whole);
         }
         life->acked = log_committed(log);
     }
-    buf_fini(&bytes);
+    record_page_fini(&page);
 }
 
 static void a_long_life_of_faults_and_crashes_loses_nothing_acknowledged(void **state)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/view.h"
 #include "tests/harness/chance.h"
 
 const uint8_t rig_key[RECORD_KEY_BYTES] = "thirty-two bytes of no secrecy!";
@@ -106,22 +107,20 @@ int rig_logs_open(const struct fsio *fs, const char *dir, uint64_t segment_bytes
 bool rig_finds(struct log *log, uint32_t conversation, uint64_t from, uint64_t to, bool newest, size_t max,
                uint64_t first, uint64_t last)
 {
-    struct conv_id conv = rig_conv(conversation);
-    struct place *places = calloc(max ? max : 1, sizeof *places);
-    if (!places)
+    struct find find = { .partition = rig_conv(conversation), .what = FIND_RECORDS, .from = from, .to = to,
+                         .newest = newest, .max = max, .bytes_max = SIZE_MAX };
+    struct record_page page;
+    struct view *view = log_view(log, &find);
+    if (!view)
         return false;
-    struct buf bytes;
-    buf_init(&bytes, RECORD_BYTES_MAX);
-    size_t count = log_find(log, &conv, FIND_RECORDS, from, to, newest, max, places);
-    bool good = count == (last >= first ? last - first + 1 : 0);
-    for (size_t i = 0; i < count; i++) {
-        struct record record;
-        int err = place_read(&places[i], &bytes, &record);
-        good = good && !err && record.seq == first + i && conv_id_equal(&record.partition, &conv) &&
-               rig_is_intact(&record, buf_bytes(&bytes));
-        place_unref(&places[i]);
+    record_page_init(&page);
+    bool good = view_read(view, &page) == 0 && page.count == (last >= first ? last - first + 1 : 0);
+    for (size_t i = 0; good && i < page.count; i++) {
+        const struct page_record *r = &page.records[i];
+        good = r->record.seq == first + i && conv_id_equal(&r->record.partition, &find.partition) &&
+               rig_is_intact(&r->record, r->whole);
     }
-    buf_fini(&bytes);
-    free(places);
+    record_page_fini(&page);
+    view_free(view);
     return good;
 }

@@ -27,7 +27,7 @@ bool rig_is_intact(const struct record *record, struct bytes whole);
 /* Open a folder of logs without replay, everything unflushed; asserts nothing. */
 int rig_logs_open(const struct fsio *fs, const char *dir, uint64_t segment_bytes, struct logs **logs_out,
                   struct logs_report *report_out);
-/* Whether log_find() with these arguments gives just the sequences first..last, each intact. */
+/* Whether a page of this range (max: 1 or more) has just the sequences first..last, each intact. */
 bool rig_finds(struct log *log, uint32_t conversation, uint64_t from, uint64_t to, bool newest, size_t max,
                uint64_t first, uint64_t last);
 

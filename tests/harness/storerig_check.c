@@ -17,6 +17,7 @@
 
 #include "proto/err.h"
 #include "proto/msg.h"
+#include "storage/view.h"
 #include "tests/harness/storerig_people.h"
 
 struct check {
@@ -24,9 +25,9 @@ struct check {
     struct store *store;
     uint64_t ops;
     bool *found;                  /* of each of rig->records */
-    struct buf whole, plain;
+    struct buf plain;
     struct entry_room room;
-    struct place places[RIG_NUMBERS_MAX];
+    struct record_page page;
 };
 
 #define check_that(c, what, ...) \
@@ -70,15 +71,14 @@ static struct rig_record *appended(const struct check *c, const struct record *r
     return r;
 }
 
-static void check_record(struct check *c, const struct rig_conv *conv, const struct place *place)
+static void check_record(struct check *c, const struct rig_conv *conv, const struct page_record *found)
 {
-    struct record record;
+    const struct record record = found->record;
     struct entry entry;
     struct vault_key key;
-    check_that(c, place_read(place, &c->whole, &record) == 0, "%s", "a record cannot be read");
     unsigned long long number = record.number;
     check_that(c, vault_get_number(c->store->vault, record.key, &key) == 0, "record %llu has no key", number);
-    check_that(c, record_open(buf_bytes(&c->whole), &record, key.key, &c->plain, &c->room, &entry) == 0,
+    check_that(c, record_open(found->whole, &record, key.key, &c->plain, &c->room, &entry) == 0,
                "record %llu cannot be opened", number);
     struct rig_record *r = appended(c, &record);
     check_that(c, r != NULL, "record %llu was never appended", number);
@@ -91,22 +91,28 @@ static void check_record(struct check *c, const struct rig_conv *conv, const str
     c->found[r - c->rig->records] = true;
 }
 
+static void read_all(struct check *c, const struct rig_conv *conv, enum find_what what)
+{
+    struct find find = { .partition = conv->id, .what = what, .from = 0, .to = UINT64_MAX, .max = RIG_NUMBERS_MAX,
+                         .bytes_max = SIZE_MAX };
+    struct view *view = log_view(c->store->log[0], &find);
+    assert_non_null(view);
+    check_that(c, view_read(view, &c->page) == 0, "%s", "records cannot be read");
+    view_free(view);
+}
+
 static void check_records(struct check *c)
 {
     for (int i = 0; i < RIG_CONVS; i++) {
         const struct rig_conv *conv = &c->rig->convs[i];
-        size_t count = log_find(c->store->log[0], &conv->id, FIND_RECORDS, 1, UINT64_MAX, false, RIG_NUMBERS_MAX,
-                                c->places);
-        for (size_t p = 0; p < count; p++) {
-            check_that(c, c->places[p].seq == p + 1, "conversation %d has a gap", i);
-            check_record(c, conv, &c->places[p]);
-            place_unref(&c->places[p]);
+        read_all(c, conv, FIND_RECORDS);
+        for (size_t p = 0; p < c->page.count; p++) {
+            check_that(c, c->page.records[p].record.seq == p + 1, "conversation %d has a gap", i);
+            check_record(c, conv, &c->page.records[p]);
         }
-        count = log_find(c->store->log[0], &conv->id, FIND_MARKS, 0, UINT64_MAX, false, RIG_NUMBERS_MAX, c->places);
-        for (size_t p = 0; p < count; p++) {
-            check_record(c, conv, &c->places[p]);
-            place_unref(&c->places[p]);
-        }
+        read_all(c, conv, FIND_MARKS);
+        for (size_t p = 0; p < c->page.count; p++)
+            check_record(c, conv, &c->page.records[p]);
     }
     for (size_t i = 0; i < c->rig->count; i++) {
         const struct rig_record *r = &c->rig->records[i];
@@ -331,14 +337,14 @@ void storerig_check(const struct storerig *rig, struct store *store, uint64_t op
     c->store = store;
     c->ops = ops;
     c->found = calloc(rig->count + 1, sizeof *c->found);
-    buf_init(&c->whole, RECORD_BYTES_MAX);
+    record_page_init(&c->page);
     buf_init(&c->plain, RECORD_BYTES_MAX);
     if (ops >= rig->opened_ops)
         check_that(c, memcmp(&store->node, &rig->node, sizeof rig->node) == 0, "%s", "the node is another");
     check_records(c);
     check_rows(c);
     check_devices(c);
-    buf_fini(&c->whole);
+    record_page_fini(&c->page);
     buf_fini(&c->plain);
     free(c->found);
     free(c);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/view.h"
 #include "tests/harness/disk.h"
 #include "tests/harness/logrig.h"
 
@@ -186,7 +187,6 @@ static void pages_run_over_segments_restarts_and_both_directions(void **state)
     assert_true(rig_finds(rig->log, 2, b, b, true, 1, b, b));
     assert_true(rig_finds(rig->log, 3, 0, UINT64_MAX, true, 10, 1, 0));
     assert_true(rig_finds(rig->log, 1, 5, 4, false, 10, 1, 0));
-    assert_true(rig_finds(rig->log, 1, 1, 5, false, 0, 1, 0));
 }
 
 static void a_partition_that_moved_between_logs_is_one_row(void **state)
@@ -218,63 +218,22 @@ static void marks_are_found_by_their_place_beside_the_records(void **state)
         assert_int_equal(rig_append_mark(rig->log, 1, seq), 0);
         assert_int_equal(log_commit(rig->log), 0);
     }
-    struct place places[8];
-    struct buf bytes;
-    buf_init(&bytes, RECORD_BYTES_MAX);
-    struct conv_id conv = rig_conv(1);
-    size_t count = log_find(rig->log, &conv, FIND_MARKS, 4, 6, false, 8, places);
-    assert_int_equal(count, 6);
-    for (size_t i = 0; i < count; i++) {
-        struct record record;
-        assert_int_equal(place_read(&places[i], &bytes, &record), 0);
-        assert_int_equal(record.seq, 4 + i / 2);
-        assert_true(i == 0 || places[i].number > places[i - 1].number);
-        assert_true(rig_is_intact(&record, buf_bytes(&bytes)));
-        place_unref(&places[i]);
+    struct find find = { .partition = rig_conv(1), .what = FIND_MARKS, .from = 4, .to = 6, .max = 8,
+                         .bytes_max = SIZE_MAX };
+    struct record_page page;
+    struct view *view = log_view(rig->log, &find);
+    record_page_init(&page);
+    assert_int_equal(view_read(view, &page), 0);
+    assert_int_equal(page.count, 6);
+    for (size_t i = 0; i < page.count; i++) {
+        const struct page_record *r = &page.records[i];
+        assert_int_equal(r->record.seq, 4 + i / 2);
+        assert_true(i == 0 || r->record.number > page.records[i - 1].record.number);
+        assert_true(rig_is_intact(&r->record, r->whole));
     }
-    buf_fini(&bytes);
+    record_page_fini(&page);
+    view_free(view);
     assert_true(rig_finds(rig->log, 1, 0, UINT64_MAX, false, 50, 1, 10));
-}
-
-static void a_place_outlives_the_log_it_came_from(void **state)
-{
-    struct rig *rig = *state;
-    assert_int_equal(rig_append(rig->log, 1, 1, 500), 0);
-    assert_int_equal(log_commit(rig->log), 0);
-    struct conv_id conv = rig_conv(1);
-    struct place place;
-    assert_int_equal(log_find(rig->log, &conv, FIND_RECORDS, 1, 1, false, 1, &place), 1);
-    rig_close(rig);
-    struct buf bytes;
-    struct record record;
-    buf_init(&bytes, RECORD_BYTES_MAX);
-    assert_int_equal(place_read(&place, &bytes, &record), 0);
-    assert_true(rig_is_intact(&record, buf_bytes(&bytes)));
-    buf_fini(&bytes);
-    place_unref(&place);
-    rig_open(rig, 0);
-}
-
-static void a_place_that_rotted_is_corrupt(void **state)
-{
-    struct rig *rig = *state;
-    assert_int_equal(rig_append(rig->log, 1, 1, 500), 0);
-    assert_int_equal(log_commit(rig->log), 0);
-    struct conv_id conv = rig_conv(1);
-    struct place place;
-    assert_int_equal(log_find(rig->log, &conv, FIND_RECORDS, 1, 1, false, 1, &place), 1);
-    struct buf bytes;
-    struct record record;
-    buf_init(&bytes, RECORD_BYTES_MAX);
-    place.seq++;                            /* not the one looked for */
-    assert_int_equal(place_read(&place, &bytes, &record), ERR_CORRUPT);
-    place.seq--;
-    disk_file_poke(rig->disk, DIR "/0000-0000000000000001.seg", place.offset + 200, "rot", 3);
-    assert_int_equal(place_read(&place, &bytes, &record), ERR_CORRUPT);
-    disk_file_cut(rig->disk, DIR "/0000-0000000000000001.seg", place.offset + 200);
-    assert_int_equal(place_read(&place, &bytes, &record), ERR_CORRUPT);
-    buf_fini(&bytes);
-    place_unref(&place);
 }
 
 static void a_full_disk_fails_both_batches_and_goes_on_when_there_is_room(void **state)
@@ -418,7 +377,7 @@ static void stats_add_up(void **state)
 
 enum { ROUNDS = 300, PER_ROUND = 5 };
 
-struct box {                                /* a hand-over of one pointer or place */
+struct box {                                /* a hand-over of one pointer */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     void *item;
@@ -472,19 +431,16 @@ static void *committer_main(void *arg)
 static void *reader_main(void *arg)
 {
     struct trio *trio = arg;
-    struct buf bytes;
-    buf_init(&bytes, RECORD_BYTES_MAX);
+    struct record_page page;
+    record_page_init(&page);
     void *item;
     while (box_get(&trio->to_reader, &item)) {
-        struct place *place = item;
-        struct record record;
         trio->read++;
-        if (place_read(place, &bytes, &record) || !rig_is_intact(&record, buf_bytes(&bytes)))
+        if (view_read(item, &page) || page.count != 1 || !rig_is_intact(&page.records[0].record, page.records[0].whole))
             trio->wrong++;
-        place_unref(place);
-        free(place);
+        view_free(item);
     }
-    buf_fini(&bytes);
+    record_page_fini(&page);
     return NULL;
 }
 
@@ -497,7 +453,6 @@ static void a_shard_a_committer_and_a_reader_share_the_log_without_a_lock(void *
     pthread_t committer, reader;
     assert_int_equal(pthread_create(&committer, NULL, committer_main, &trio), 0);
     assert_int_equal(pthread_create(&reader, NULL, reader_main, &trio), 0);
-    struct conv_id conv = rig_conv(1);
     uint64_t seq = 0;
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < PER_ROUND; i++)
@@ -506,12 +461,13 @@ static void a_shard_a_committer_and_a_reader_share_the_log_without_a_lock(void *
         assert_non_null(batch);
         box_put(&trio.to_committer, batch);
         /* Meanwhile the shard finds what is committed, and fills the next batch. */
-        struct place *place = calloc(1, sizeof *place);
-        uint64_t want = 1 + (uint64_t)round * 7 % (log_committed(rig->log) + 1);
-        if (log_find(rig->log, &conv, FIND_RECORDS, want, want, false, 1, place))
-            box_put(&trio.to_reader, place);
-        else
-            free(place);
+        if (round > 0) {
+            struct find find = { .partition = rig_conv(1), .max = 1, .bytes_max = SIZE_MAX };
+            find.from = find.to = 1 + (uint64_t)round * 7 % log_committed(rig->log);
+            struct view *view = log_view(rig->log, &find);
+            assert_non_null(view);
+            box_put(&trio.to_reader, view);
+        }
         assert_int_equal(rig_append(rig->log, 1, ++seq, 60), 0);
         void *back;
         assert_true(box_get(&trio.from_committer, &back));
@@ -544,8 +500,6 @@ int main(void)
         TEST(pages_run_over_segments_restarts_and_both_directions),
         TEST(a_partition_that_moved_between_logs_is_one_row),
         TEST(marks_are_found_by_their_place_beside_the_records),
-        TEST(a_place_outlives_the_log_it_came_from),
-        TEST(a_place_that_rotted_is_corrupt),
         TEST(a_full_disk_fails_both_batches_and_goes_on_when_there_is_room),
         TEST(a_disk_full_at_the_roll_leaves_no_file_and_rolls_later),
         TEST(a_truncation_that_fails_on_a_full_disk_makes_the_log_read_only),

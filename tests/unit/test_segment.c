@@ -280,6 +280,33 @@ static void a_walk_gives_every_record_and_says_where_it_stopped(void **state)
     assert_int_equal(none.records, 0);
 }
 
+static void a_record_is_read_only_as_the_one_that_was_looked_for(void **state)
+{
+    struct rig *rig = *state;
+    struct index_entry entry = { .seq = 101, .number = 101, .kind = 1,
+                                 .offset = SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES };
+    struct record record;
+    struct buf bytes;
+    uint8_t len[4];
+    disk_file_read(rig->disk, PATH, entry.offset, len, sizeof len);
+    entry.len = get_u32(len) & 0xffffff;
+    buf_init(&bytes, RECORD_BYTES_MAX);
+    assert_int_equal(segment_read(rig->segment, &entry, &bytes, &record), 0);
+    assert_true(rig_is_intact(&record, buf_bytes(&bytes)));
+    struct index_entry others[] = { entry, entry, entry, entry };
+    others[0].seq++;
+    others[1].number++;
+    others[2].kind++;
+    others[3].len--;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_int_equal(segment_read(rig->segment, &others[i], &bytes, &record), ERR_CORRUPT);
+    disk_file_poke(rig->disk, PATH, entry.offset + 100, "rot", 3);
+    assert_int_equal(segment_read(rig->segment, &entry, &bytes, &record), ERR_CORRUPT);
+    disk_file_cut(rig->disk, PATH, entry.offset + 100);
+    assert_int_equal(segment_read(rig->segment, &entry, &bytes, &record), ERR_CORRUPT);
+    buf_fini(&bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -297,6 +324,7 @@ int main(void)
         TEST(a_header_of_another_file_behind_does_not_count),
         TEST(a_whole_batch_that_cannot_stand_here_is_corrupt),
         TEST(a_walk_gives_every_record_and_says_where_it_stopped),
+        TEST(a_record_is_read_only_as_the_one_that_was_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
