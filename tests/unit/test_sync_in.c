@@ -19,6 +19,35 @@ static void nothing_leaves_and_nothing_is_told_before_the_commit(void **state)
     assert_int_equal(told(f, SYNC_MESSAGE), 1);
 }
 
+static int take_kind(void *arg, const struct message_row *row)
+{
+    *(uint64_t *)arg = row->m.kind + 1000 * row->m.body.len;
+    return 0;
+}
+
+static void a_message_deleted_for_everyone_loses_its_body_here(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t body[] = { 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 99 };
+    uint64_t kinds[3] = { 0 };
+    welcome(f);
+    begin(f);
+    bob_says(f, 1);
+    bob_says(f, 2);
+    struct msg_message m = from_bob(f, 3);
+    m.kind = KIND_DELETE;
+    m.body = BYTES_OF(body);
+    message(f, &m);
+    end(f);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        struct msg_message is = from_bob(f, seq);
+        assert_int_equal(home_message_by_id(f->home, &is.id, take_kind, &kinds[seq - 1]), 0);
+    }
+    assert_int_equal(kinds[0], KIND_TOMBSTONE);
+    assert_int_equal(kinds[1], KIND_MESSAGE + 5000);
+    assert_int_equal(kinds[2], KIND_DELETE + 16000);
+}
+
 static void what_was_undone_never_happened(void **state)
 {
     struct fixture *f = *state;
@@ -456,6 +485,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(nothing_leaves_and_nothing_is_told_before_the_commit),
+        CLAIM(a_message_deleted_for_everyone_loses_its_body_here),
         CLAIM(what_was_undone_never_happened),
         CLAIM(a_burst_is_acknowledged_once),
         CLAIM(a_repeat_is_acknowledged_again_and_told_once),

@@ -103,6 +103,8 @@ struct message_row {
 };
 /* *new_out: no message of this id was there. An older state is only raised. A tombstone takes the body away. */
 int home_message_put(struct home *home, const struct msg_message *m, enum message_state state, bool *new_out);
+/* Its sender deleted it for everyone: a tombstone is left. Nothing when it is not there. */
+int home_message_delete(struct home *home, const struct conv_id *conv, uint64_t seq);
 int home_message_show(struct home *home, const struct msg_id *id);
 int home_message_arrive(struct home *home, const struct msg_id *id);      /* PAGED becomes FRESH */
 /* The state of the message with this sequence, or ERR_NOT_FOUND. */

@@ -50,6 +50,7 @@
                    "kind = max(kind, excluded.kind), "                                                                 \
                    "body = CASE WHEN hidden THEN body WHEN max(kind, excluded.kind) > 1 OR length(body) = 0 "          \
                    "THEN excluded.body ELSE body END")                                                                 \
+    X(MESSAGE_DELETE, "UPDATE messages SET kind = 2, body = x'' WHERE conversation = ? AND seq = ? AND kind = 1")      \
     X(MESSAGE_SHOW, "UPDATE messages SET state = 2 WHERE id = ?")                                                      \
     X(MESSAGE_ARRIVE, "UPDATE messages SET state = 1 WHERE id = ? AND state = 0")                                      \
     X(MESSAGE_STATE, "SELECT id, state FROM messages WHERE conversation = ? AND seq = ?")                              \

@@ -120,6 +120,14 @@ int home_message_put(struct home *home, const struct msg_message *m, enum messag
     return home_run(home, stmt);
 }
 
+int home_message_delete(struct home *home, const struct conv_id *conv, uint64_t seq)
+{
+    sqlite3_stmt *stmt = home_stmt(home, SQL_MESSAGE_DELETE);
+    bind_conv(stmt, 1, conv);
+    bind_number(stmt, 2, seq);
+    return home_run(home, stmt);
+}
+
 int home_message_show(struct home *home, const struct msg_id *id)
 {
     sqlite3_stmt *stmt = home_stmt(home, SQL_MESSAGE_SHOW);

@@ -104,6 +104,17 @@ static int nothing(void *arg, const struct outbox_row *row)
     return 0;
 }
 
+/* Bodies that their sender deleted for everyone. A number beyond what a row can hold names no message. */
+static int delete_named(struct sync *s, const struct msg_message *m)
+{
+    struct bytes rest = m->body;
+    uint64_t seq;
+    int err = 0;
+    while (!err && body_next(&rest, &seq) == 0)
+        if (seq <= NUMBER_MAX) err = home_message_delete(s->home, &m->conv, seq);
+    return err;
+}
+
 /* A record, as an event or out of a page. */
 static int store_record(struct sync *s, const struct msg_message *m, enum message_state state)
 {
@@ -112,6 +123,7 @@ static int store_record(struct sync *s, const struct msg_message *m, enum messag
     if (m->seq == 0) return ERR_RANGE;
     int err = conv_need(s, &m->conv, peer_of(s, m), &row);
     if (!err) err = home_message_put(s->home, m, is_own(s, m) ? MESSAGE_SHOWN : state, &is_new);
+    if (!err && m->kind == KIND_DELETE) err = delete_named(s, m);
     if (err) return err;
     if (is_own(s, m)) {
         err = home_outbox_get(s->home, m->client_seq, nothing, NULL);
