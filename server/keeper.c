@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
 struct keeper {
     struct work work;                    /* first, so that one is the other */
     struct shard *shard;
@@ -22,6 +24,8 @@ struct keeper {
     uint64_t now_ms;
     bool idle;
     struct facts *facts;
+    struct retain_rules rules;
+    struct retainer retainer;
     uint64_t due_ns;                     /* when the next piece may be read or written */
     struct keep_report report;
 };
@@ -58,13 +62,29 @@ static int pace(void *arg, uint64_t bytes, bool hurry)
     return ERR_GOING;
 }
 
+static int partition(void *arg, const struct conv_id *of)
+{
+    struct keeper *k = arg;
+    return retainer_partition(&k->retainer, of);
+}
+
+static int fate(void *arg, const struct record *record, struct bytes whole, enum fate *fate_out)
+{
+    struct keeper *k = arg;
+    return retainer_fate(&k->retainer, record, whole, fate_out);
+}
+
 static void step_run(struct work *work, void *context)
 {
     struct keeper *k = (struct keeper *)work;
     struct job_reader *reader = context;
-    struct keep_how how = { .flushed = flushed, .pace = pace, .arg = k, .now_ms = k->now_ms, .idle = k->idle };
+    struct keep_how how = { .flushed = flushed, .fate = fate, .partition = partition, .pace = pace, .arg = k,
+                            .now_ms = k->now_ms, .idle = k->idle };
     k->facts = reader->facts;
+    retainer_init(&k->retainer, reader->facts, reader->vault);
+    k->retainer.rules = k->rules;
     work->err = logs_keep(k->chat->store->logs, &how, &k->report);
+    retainer_fini(&k->retainer);
 }
 
 /* ---- on main's ---- */
@@ -116,6 +136,8 @@ static void step_begin(struct keeper *k)
     k->idle = k->shard->now_ms - k->appended_ms >= KEEPER_IDLE_MS;
     k->bytes_per_s = k->config->keep_mib_per_s << 20;
     k->now_ms = k->shard->wall_ms;
+    k->rules = (struct retain_rules){ k->now_ms, k->config->retain_days * DAY_MS, k->config->drop_delivered != 0,
+                                      k->config->marks_days * DAY_MS };
     k->report = (struct keep_report){ .did = KEEP_NOTHING };
     k->under_way = worker_submit(k->worker, k->shard, &k->work);
     assert(k->under_way);                            /* its only work */
