@@ -5,6 +5,7 @@
 #   make test         every test; the last line is "N passed, N failed"
 #   make test SAN=address|undefined|thread        (or more than one: SAN=address,undefined)
 #   make crash        the crash suite alone, with long seeds      (CRASH_ROUNDS=30)
+#   make soak         a store that lives long and dies often, beside a model   (SOAK_SECONDS=600)
 #   make fuzz         every fuzz target for FUZZ_SECONDS each     (FUZZ_SECONDS=60, needs clang)
 #   make bench        the figures of docs/performance.md, each beside its floor
 #   make layers       who may include whom
@@ -65,7 +66,7 @@ FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(wildcard tests/f
 
 EXAMPLE  := $(BUILD)/example/echo
 
-.PHONY: all run test crash fuzz fuzzers bench layers docs picture install clean everything FORCE
+.PHONY: all run test crash soak fuzz fuzzers bench layers docs picture install clean everything FORCE
 .SECONDARY:
 .DEFAULT_GOAL := all
 # What runs is told in short; in full with V=1.
@@ -156,6 +157,11 @@ test: everything $(STRANGER)
 crash: everything
 	@BUILD=$(BUILD) CRASH_ROUNDS=$(or $(CRASH_ROUNDS),30) tests/run.sh $(filter $(BUILD)/tests/crash/%,$(TESTS))
 
+soak: $(BUILD)/tests/soak/soak
+	@rm -rf $(BUILD)/soak-data && mkdir -p $(BUILD)/soak-data
+	@$< $(BUILD)/soak-data/data $(or $(SOAK_SECONDS),600)
+	@rm -rf $(BUILD)/soak-data
+
 # libFuzzer comes with clang; its objects live in a BUILD of their own, where all of ours are watched by it.
 FUZZ_SAN := fuzzer-no-link,address,undefined
 $(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
@@ -168,6 +174,7 @@ fuzz:
 
 bench: all
 	@tools/bench/run.sh $(BUILD)
+	@LONG=$(LONG) tools/bench/store.sh $(BUILD)
 
 layers:
 	@tools/layers.sh
