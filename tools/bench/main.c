@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/store.h"
 
 static const char usage[] =
     "usage: pipit-bench COMMAND\n\n"
@@ -16,7 +16,10 @@ static const char usage[] =
     "  messages --port P --pid PID --data DIR/log --floor-port P --floor-pid PID --floor-data DIR\n"
     "           [--pairs 200] [--depth 1] [--rounds 5] [--seconds 4]\n"
     "  idle     --port P --pid PID [--count 10000] [--seconds 30]\n"
-    "  hang     --port P --pid PID [--silent 10000] [--slow 1000] [--guesses 100] [--seconds 60]\n";
+    "  hang     --port P --pid PID [--silent 10000] [--slow 1000] [--guesses 100] [--seconds 60]\n"
+    "  commit   --data DIR [--rounds 5]\n"
+    "  fill     --data DIR --messages N [--kill]\n"
+    "  store    --data DIR\n";
 
 void die(const char *format, ...)
 {
@@ -66,13 +69,14 @@ void bench_token(uint32_t n, uint8_t token[static TOKEN_BYTES])
 /* ---- options ---- */
 
 enum { PORT, PID, DATA, FLOOR_PORT, FLOOR_PID, FLOOR_DATA, PAIRS, DEPTH, ROUNDS, SECONDS, COUNT, THREADS, SILENT,
-       SLOW, GUESSES, OPTIONS };
+       SLOW, GUESSES, MESSAGES, KILL, OPTIONS };
 static const struct option options[] = {
     { "port", 1, NULL, PORT },           { "pid", 1, NULL, PID },             { "data", 1, NULL, DATA },
     { "floor-port", 1, NULL, FLOOR_PORT }, { "floor-pid", 1, NULL, FLOOR_PID }, { "floor-data", 1, NULL, FLOOR_DATA },
     { "pairs", 1, NULL, PAIRS },         { "depth", 1, NULL, DEPTH },         { "rounds", 1, NULL, ROUNDS },
     { "seconds", 1, NULL, SECONDS },     { "count", 1, NULL, COUNT },         { "threads", 1, NULL, THREADS },
     { "silent", 1, NULL, SILENT },       { "slow", 1, NULL, SLOW },           { "guesses", 1, NULL, GUESSES },
+    { "messages", 1, NULL, MESSAGES },   { "kill", 0, NULL, KILL },
     { NULL, 0, NULL, 0 },
 };
 static const char *given[OPTIONS];
@@ -117,7 +121,7 @@ int main(int argc, char **argv)
     const char *command = argv[1];
     for (int o; (o = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1;) {
         if (o < 0 || o >= OPTIONS) usage_die();
-        given[o] = optarg;
+        given[o] = optarg ? optarg : "";
     }
     if (strcmp(command, "prepare") == 0) {
         prepare(text_of(DATA), number_of(COUNT, 0, BENCH_USERS_MAX));
@@ -138,6 +142,12 @@ int main(int argc, char **argv)
             .slow = number_of(SLOW, 1000, HANG_MAX), .guesses_per_s = number_of(GUESSES, 100, 10000),
             .seconds = number_of(SECONDS, 60, 3600) };
         measure_hang(&plan);
+    } else if (strcmp(command, "commit") == 0) {
+        store_commit(text_of(DATA), number_of(ROUNDS, 5, 64));
+    } else if (strcmp(command, "fill") == 0) {
+        store_fill(text_of(DATA), number_of(MESSAGES, 0, UINT32_MAX), given[KILL]);
+    } else if (strcmp(command, "store") == 0) {
+        store_measure(text_of(DATA));
     } else {
         usage_die();
     }
