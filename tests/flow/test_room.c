@@ -64,13 +64,15 @@ static struct msg_error fill(struct story *s)
     }
 }
 
-/* The refused one again, until there is room. */
+/* The refused one again, until there is room. A measurement may take many turns of the clock: who only listens says
+ * something in each, or is given up as silent. */
 static void say_until_accepted(struct story *s)
 {
     const struct msg *m;
     while ((m = say_long(s, s->accepted + 1))->type == MSG_ERROR) {
         assert_error(m, ERR_NO_ROOM);
         rig_turn_clock(s->rig, 1000);
+        talker_settle(s->b);
     }
     assert_int_equal(m->type, MSG_ACCEPTED);
     s->accepted++;

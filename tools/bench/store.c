@@ -162,6 +162,8 @@ void store_measure(const char *dir)
     struct logs_stats stats;
     uint64_t ms;
     town_open(&town, dir, &ms);
+    struct town_keeping kept;
+    town_keep(&town, &kept);                /* what the last stop left unsorted */
     logs_stats(town.store.logs, &stats);
     printf("opened in %lu ms: %lu segments, %lu of them sorted, %lu records, %lu MiB; replayed %lu\n", (unsigned long)ms,
            (unsigned long)stats.segments, (unsigned long)stats.sorted, (unsigned long)stats.records,
