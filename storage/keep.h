@@ -65,7 +65,7 @@ struct keep_how {
      * middle of it. May be NULL. */
     int (*partition)(void *arg, const struct conv_id *partition);
     /* Since when, in ms since 1970, has something in this table been dead? 0: nothing is, as far as is known. Answered
-     * from sorted_meta() (earliest expiry, ids) and from rows of what was deleted, narrowed by sorted_may_hold(). A
+     * from sorted_meta() (earliest expiry, ids) and from rows of what was deleted, narrowed by sorted_seek(). A
      * table that was begun after a row could be seen is free of what it names: its serial is above the
      * logs_serial() of that moment. May block. May be NULL. */
     uint64_t (*dead_since)(void *arg, struct sorted *table);
