@@ -11,6 +11,7 @@
 #include "storage/facts.h"
 #include "storage/fold.h"
 #include "storage/fsio.h"
+#include "storage/inspect.h"
 #include "storage/keep.h"
 #include "storage/keyfile.h"
 #include "storage/log.h"

@@ -22,7 +22,7 @@ static void help_tells_every_command_and_each_tells_more(void **state)
     assert_said(said.out, "Exit codes: 0 ");
     strcpy(help, said.out);
     for (line = strstr(help, "\n\n") + 2; *line == ' '; line = next + 1, count++) {
-        char first[32] = "", second[32] = "", usage[80];
+        char first[32] = "", second[32] = "", usage[256];
         next = strchr(line, '\n');
         *next = '\0';
         int words = sscanf(line, " %31[a-z-] %31[a-z-]", first, second);
@@ -220,10 +220,12 @@ static void a_log_is_shown_without_a_server(void **state)
     assert_int_equal(fscanf(f, "%511s", path), 1);
     pclose(f);
     assert_int_equal(ctl_at(NULL, WORDS("log", "show", path)), 0);
-    assert_said(said.out, "from record 1");
+    assert_said(said.out, "unsorted, made ");
+    assert_int_equal(ctl_at(NULL, WORDS("log", "show", "/0000-0000000000000001.seg", path)), 1);
+    assert_said(said.err, "/0000-0000000000000001.seg: no such file");
+    assert_said(said.out, "unsorted, made ");
     assert_int_equal(ctl_at(NULL, WORDS("log", "show", "/nowhere.seg", path)), 1);
-    assert_said(said.err, "/nowhere.seg: no such file");
-    assert_said(said.out, "from record 1");
+    assert_said(said.err, "/nowhere.seg: this is not the name of a file of a log");
 }
 
 #define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, owner_setup, owner_teardown)

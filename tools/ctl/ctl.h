@@ -30,7 +30,12 @@ enum {
     X(since, "since", true)                   \
     X(keys, "keys", true)                     \
     X(to, "to", true)                         \
-    X(verify, "verify", false)
+    X(verify, "verify", false)                \
+    X(conversation, "conversation", true)     \
+    X(from, "from", true)                     \
+    X(log, "log", true)                       \
+    X(number, "number", true)                 \
+    X(top, "top", true)
 
 enum option_number {
 #define CTL_NUMBER(field, name, value) OPTION_##field,
@@ -101,6 +106,9 @@ int ctl_reload(const struct arguments *a);
 int ctl_shutdown(const struct arguments *a);
 int ctl_backup(const struct arguments *a);
 int ctl_restore(const struct arguments *a);
+int ctl_log_ls(const struct arguments *a);
 int ctl_log_show(const struct arguments *a);
+int ctl_log_verify(const struct arguments *a);
+int ctl_log_stat(const struct arguments *a);
 
 #endif

@@ -1,7 +1,7 @@
 /* main.c - pipitctl: what the owner of a server does with it. Arguments, help, and the table of commands.
  *
  * Most commands are one line of JSON to the running server over DIR/admin.sock and one line back (docs/operating.md);
- * whoever can open that socket owns the data already. `log show` reads segment files and needs no server. */
+ * whoever can open that socket owns the data already. The log commands read files and need no server. */
 #include <getopt.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -94,9 +94,21 @@ static const struct command commands[] = {
       "server is needed. With --verify nothing is changed: everything is read and every checksum compared, and with --keys\n"
       "every record is opened.",
       TAKES(to) | TAKES(keys) | TAKES(verify), 1, 1, ctl_restore },
-    { "log", "show", "FILE...",
-      "Prints segment files (DIR/log/*.seg): what is on disk, without a server and without keys.",
-      0, 1, WORDS_MAX, ctl_log_show },
+    { "log", "ls", "",
+      "The files of the log (DIR/log): kind, what they hold, records, bytes, from when to when. The log commands read files\n"
+      "and need neither a server nor a key; one that runs meanwhile is not disturbed.",
+      0, 0, 0, ctl_log_ls },
+    { "log", "show", "[FILE...] [--conversation ID] [--from SEQUENCE] [--to SEQUENCE] [--log N] [--number A[-B]]",
+      "Prints the records of these files, or of the whole log; with the options only those of one conversation or inbox, of\n"
+      "a range of sequences, of one log, with these record numbers. Bodies stay sealed.",
+      TAKES(conversation) | TAKES(from) | TAKES(to) | TAKES(log) | TAKES(number), 0, WORDS_MAX, ctl_log_show },
+    { "log", "verify", "[FILE...]",
+      "Checks every checksum of these files, or of the whole log, and then that together they have every record number once.\n"
+      "Names file and offset of what is damaged; the exit code is 1 then.",
+      0, 0, WORDS_MAX, ctl_log_verify },
+    { "log", "stat", "[--top N]",
+      "What takes the room: by kind of record and of file, and the N (20) conversations that take most of it.",
+      TAKES(top), 0, 0, ctl_log_stat },
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
