@@ -38,10 +38,14 @@ static int fill_message(struct reading *r, const struct opened *o, struct msg_me
     return 0;
 }
 
-static int read_view(struct reading *r, struct view *view, struct record_page *page)
+/* The view is let go of here: it may be the last that holds a file which was replaced, and closing that one waits for
+ * the disk. */
+static int read_view(struct reading *r, struct view **view, struct record_page *page)
 {
-    if (!view) return 0;                              /* nothing is asked for */
-    int err = view_read(view, page);
+    if (!*view) return 0;                             /* nothing is asked for */
+    int err = view_read(*view, page);
+    view_free(*view);
+    *view = NULL;
     if (err == ERR_CORRUPT) {
         memcpy(r->bad_file, page->bad_file, sizeof r->bad_file);
         r->bad_offset = page->bad_offset;
@@ -51,7 +55,7 @@ static int read_view(struct reading *r, struct view *view, struct record_page *p
 
 static int read_page(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
 {
-    int err = read_view(r, r->view, found);
+    int err = read_view(r, &r->view, found);
     if (err) return err;
     struct page *page = page_new(&r->ask->conv, (uint32_t)found->count + r->cursor_count);
     if (!page) return ERR_NOMEM;
@@ -82,7 +86,7 @@ static int read_history(struct reading *r, struct opened *o, struct record_page 
     struct ask *ask = r->ask;
     struct buf records;
     struct msg_page page = { .conv = ask->conv, .head = r->end };
-    int err = read_view(r, r->view, found);
+    int err = read_view(r, &r->view, found);
     if (err) return err;
     if (found->count) {
         page.more = r->newest ? found->records[0].record.seq > r->first
@@ -120,7 +124,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     struct msg_info_answer a = { .conv = ask->conv, .seq = ask->u.info.seq };
     struct buf members;
     uint32_t count = 0;
-    int err = read_view(r, r->view, found);
+    int err = read_view(r, &r->view, found);
     bool is_dead = !err && found->count == 0;
     if (!err && !is_dead) err = reading_is_dead(&r->dead, r->facts, &found->records[0].record, &is_dead);
     if (!err && is_dead) err = ERR_NOT_FOUND;
@@ -128,7 +132,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     if (err) return err;
     a.id = o->record.id;
     a.from = o->entry.sender;
-    err = read_view(r, r->marks, found);
+    err = read_view(r, &r->marks, found);
     for (size_t i = 0; i < found->count && !err; i++) {
         err = open_record(r, &found->records[i], o);
         for (uint32_t k = 0; !err && k < o->entry.mark_count; k++) times_from_mark(r, &o->entry.marks[k]);
@@ -159,7 +163,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
 /* The time of the record in the middle. */
 static int read_seek(struct reading *r, struct record_page *found)
 {
-    int err = read_view(r, r->view, found);
+    int err = read_view(r, &r->view, found);
     r->hole = !err && found->count == 0;
     if (!err && !r->hole) r->seek_ms = msg_id_ms(&found->records[0].record.id);
     return err;
