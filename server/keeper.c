@@ -74,12 +74,18 @@ static int fate(void *arg, const struct record *record, struct bytes whole, enum
     return retainer_fate(&k->retainer, record, whole, fate_out);
 }
 
+static uint64_t dead_since(void *arg, struct sorted *table)
+{
+    struct keeper *k = arg;
+    return retainer_dead_since(&k->retainer, table);
+}
+
 static void step_run(struct work *work, void *context)
 {
     struct keeper *k = (struct keeper *)work;
     struct job_reader *reader = context;
-    struct keep_how how = { .flushed = flushed, .fate = fate, .partition = partition, .pace = pace, .arg = k,
-                            .now_ms = k->now_ms, .idle = k->idle };
+    struct keep_how how = { .flushed = flushed, .fate = fate, .partition = partition, .dead_since = dead_since,
+                            .pace = pace, .arg = k, .now_ms = k->now_ms, .idle = k->idle };
     k->facts = reader->facts;
     retainer_init(&k->retainer, reader->facts, reader->vault);
     k->retainer.rules = k->rules;

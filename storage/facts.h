@@ -250,8 +250,9 @@ struct deleted_row { struct conv_id conv; uint64_t seq; uint64_t ms; };     /* m
 /* Those of one conversation with from <= seq <= to, rising; at most `max`. */
 int facts_deleted(struct facts *facts, const struct conv_id *conv, uint64_t from, uint64_t to, size_t max,
                   struct deleted_row *rows_out, size_t *count_out);
-/* The oldest of all, by time; at most `max`. */
-int facts_deleted_oldest(struct facts *facts, size_t max, struct deleted_row *rows_out, size_t *count_out);
+/* The oldest of those deleted after a time, by time; at most `max`. */
+int facts_deleted_oldest(struct facts *facts, uint64_t after_ms, size_t max, struct deleted_row *rows_out,
+                         size_t *count_out);
 /* Its message is gone from the log. Idempotent. */
 int facts_deleted_forget(struct facts *facts, const struct conv_id *conv, uint64_t seq);
 

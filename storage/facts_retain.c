@@ -32,10 +32,12 @@ int facts_deleted(struct facts *facts, const struct conv_id *conv, uint64_t from
     return take_deleted(&q, max, rows_out, count_out);
 }
 
-int facts_deleted_oldest(struct facts *facts, size_t max, struct deleted_row *rows_out, size_t *count_out)
+int facts_deleted_oldest(struct facts *facts, uint64_t after_ms, size_t max, struct deleted_row *rows_out,
+                         size_t *count_out)
 {
     struct query q;
-    query_start(&q, facts->db, "SELECT conv, seq, ms FROM deleted ORDER BY ms LIMIT ?");
+    query_start(&q, facts->db, "SELECT conv, seq, ms FROM deleted WHERE ms > ? ORDER BY ms LIMIT ?");
+    query_put_u64(&q, after_ms);
     query_put_u64(&q, max);
     return take_deleted(&q, max, rows_out, count_out);
 }

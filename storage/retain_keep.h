@@ -8,6 +8,12 @@
 #include "storage/retain.h"
 #include "storage/vault.h"
 
+enum {
+    /* Deletes looked for in one table, the oldest first, each with a read or two. A table that has none of so many keeps
+     * what the others deleted until it is merged for another reason. */
+    RETAIN_LOOK_MAX = 1024,
+};
+
 struct retainer {
     struct facts *facts;              /* readers of its own, the caller's to close … */
     struct vault *vault;
@@ -23,5 +29,8 @@ void retainer_fini(struct retainer *r);                       /* wipes the key *
 /* For keep_how.partition and keep_how.fate. */
 int retainer_partition(struct retainer *r, const struct conv_id *partition);
 int retainer_fate(struct retainer *r, const struct record *record, struct bytes whole, enum fate *fate_out);
+/* For keep_how.dead_since: the earliest time that something in it has been dead for, by its expiry, by age, or because it
+ * was deleted after the table was made. What is dead because all have it, or by its key, waits for another reason. */
+uint64_t retainer_dead_since(struct retainer *r, struct sorted *table);
 
 #endif

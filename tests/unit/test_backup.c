@@ -74,7 +74,7 @@ static int back_up_with(struct world *w, struct backup_how *how, struct backup_r
 
 static void back_up(struct world *w, struct backup_report *report)
 {
-    struct backup_how how = { NULL };
+    struct backup_how how = { .data = NULL };
     int err = back_up_with(w, &how, report);
     if (err) fail_msg("%s: %s", err_name(err), report->why);
 }
@@ -461,7 +461,7 @@ static void a_full_disk_leaves_no_backup(void **state)
 {
     struct world *w = *state;
     struct backup_report report;
-    struct backup_how how = { NULL };
+    struct backup_how how = { .data = NULL };
     disk_set_capacity(w->rig->disk, disk_used(w->rig->disk) + 20000);
     assert_int_equal(back_up_with(w, &how, &report), ERR_NO_SPACE);
     assert_int_equal(disk_file_count(w->rig->disk, BACKUPS), 0);

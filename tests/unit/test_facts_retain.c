@@ -50,8 +50,10 @@ static void deleted_rows_come_by_sequence_and_by_time_until_they_are_forgotten(v
     assert_true(rows[0].seq == 3 && rows[1].seq == 9 && rows[0].ms == 30);
     assert_int_equal(facts_deleted(room.facts, &chat, 0, 9, 2, rows, &count), 0);
     assert_true(count == 2 && rows[0].seq == 1 && rows[1].seq == 3);
-    assert_int_equal(facts_deleted_oldest(room.facts, 2, rows, &count), 0);
+    assert_int_equal(facts_deleted_oldest(room.facts, 0, 2, rows, &count), 0);
     assert_true(count == 2 && rows[0].ms == 5 && rows[1].ms == 10 && conv_id_equal(&rows[1].conv, &chat));
+    assert_int_equal(facts_deleted_oldest(room.facts, 10, 4, rows, &count), 0);
+    assert_true(count == 2 && rows[0].ms == 30 && rows[1].ms == 50);
     assert_int_equal(facts_deleted_forget(room.facts, &chat, 9), 0);
     assert_int_equal(facts_deleted_forget(room.facts, &chat, 9), 0);
     assert_int_equal(facts_deleted(room.facts, &chat, 4, 10, 4, rows, &count), 0);

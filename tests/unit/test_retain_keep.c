@@ -8,6 +8,7 @@
 #include "proto/proto.h"
 #include "storage/facts_impl.h"
 #include "storage/retain_keep.h"
+#include "storage/sorted.h"
 #include "tests/harness/disk.h"
 
 static const struct conv_id chat = { { 7 } };
@@ -91,8 +92,72 @@ static void what_is_dead_is_dropped_and_all_else_is_kept(void **state)
     disk_free(disk);
 }
 
+/* A sorted file with messages 1 to 5, made at 1,000,000; the third expires at 2,000,000. */
+static struct sorted *make_table(struct disk *disk)
+{
+    const struct sorted_making making = { .serial = 1, .made_ms = 1000000, .partitions_max = 1 };
+    const uint8_t key[RECORD_KEY_BYTES] = { 9 };
+    struct sorted_writer *w;
+    struct sorted *table;
+    struct buf bytes;
+    uint64_t offset;
+    buf_init(&bytes, RECORD_BYTES_MAX);
+    assert_int_equal(disk_fs(disk)->mkdir(disk_fs(disk)->self, "/log"), 0);
+    assert_int_equal(sorted_writer_open(disk_fs(disk), "/log", &making, &w), 0);
+    for (uint64_t seq = 1; seq <= 5; seq++) {
+        struct record head = { .partition = chat, .number = seq, .key = 1, .seq = seq, .kind = KIND_MESSAGE,
+                               .expiry_ms = seq == 3 ? 2000000 : 0, .id = { { 0, 0, 0, 0x0d, (uint8_t)seq } } };
+        struct entry entry = { .body = bytes_of_str("x") };
+        struct record record;
+        size_t len;
+        buf_clear(&bytes);
+        assert_int_equal(record_write(&head, &entry, key, &bytes), 0);
+        assert_int_equal(record_parse(buf_bytes(&bytes), &record, &len), 0);
+        assert_int_equal(sorted_writer_add(w, &record, buf_bytes(&bytes)), 0);
+    }
+    struct sorted_span span = { .first_number = 1, .last_number = 5, .first_batch = 1, .last_batch = 1 };
+    assert_int_equal(sorted_writer_finish(w, &span, 1, 1000, 0, NULL), 0);
+    assert_int_equal(sorted_open(disk_fs(disk), "/log", "sorted-0000000000000001.seg", NULL, &table, &offset), 0);
+    buf_fini(&bytes);
+    return table;
+}
+
+static void a_table_is_dead_in_part_since_its_first_expiry_age_or_delete(void **state)
+{
+    (void)state;
+    struct disk *disk = disk_new(1);
+    struct facts *facts;
+    static struct retainer r;
+    assert_int_equal(facts_open(disk_fs(disk), "/facts.db", true, &facts), 0);
+    struct sorted *table = make_table(disk);
+    retainer_init(&r, facts, NULL);
+    r.rules = (struct retain_rules){ .now_ms = 1999999 };
+    assert_int_equal(retainer_dead_since(&r, table), 0);
+    r.rules.now_ms = 3000000;
+    assert_int_equal(retainer_dead_since(&r, table), 2000000);
+    uint64_t first_ms = UINT64_C(0x0d01) << 8;     /* of message 1, by its id */
+    r.rules.age_ms = 1500000 - first_ms;
+    assert_int_equal(retainer_dead_since(&r, table), 1500000);
+    r.rules.age_ms = 0;
+    /* Deleted before it was made; of another conversation; of a message that is not here: all of no concern to it. */
+    assert_int_equal(db_exec(facts->db,
+        "INSERT INTO deleted VALUES (x'07000000000000000000000000000000', 2, 900000), (zeroblob(16), 2, 1200000),"
+        " (x'07000000000000000000000000000000', 6, 1300000);"), 0);
+    assert_int_equal(retainer_dead_since(&r, table), 2000000);
+    assert_int_equal(db_exec(facts->db,
+        "INSERT INTO deleted VALUES (x'07000000000000000000000000000000', 4, 1400000);"), 0);
+    assert_int_equal(retainer_dead_since(&r, table), 1400000);
+    retainer_fini(&r);
+    sorted_unref(table);
+    facts_close(facts);
+    disk_free(disk);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_dead_is_dropped_and_all_else_is_kept) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_dead_is_dropped_and_all_else_is_kept),
+        cmocka_unit_test(a_table_is_dead_in_part_since_its_first_expiry_age_or_delete),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
