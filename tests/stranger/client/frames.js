@@ -16,7 +16,7 @@ export const FRAMES = {
         fields: {
             to: 'where', clientSeq: 'number', settled: 'number', body: 'bin', groupVersion: optional('any'),
             listVersions: optional('any'), envelopes: optional('any'), media: optional('any'), wake: optional('any'),
-            expireS: optional('any'),
+            expireS: optional('number'),
         },
     },
     DELIVERED: { code: 4, fields: { to: 'where', seq: 'number' } },
@@ -26,8 +26,10 @@ export const FRAMES = {
         fields: { to: 'where', before: optional('number'), after: optional('number'), limit: 'number' },
     },
     DEVICES: { code: 11, fields: { action: 'number', device: optional('device'), name: optional('str') } },
+    DELETE: { code: 15, fields: { to: 'where', clientSeq: 'number', settled: 'number', seqs: 'numbers' } },
     INFO: { code: 16, fields: { to: 'where', seq: 'number' } },
     PING: { code: 18, fields: {} },
+    TIMER: { code: 19, fields: { to: 'where', clientSeq: 'number', settled: 'number', expireS: 'number' } },
     // Answers
     WELCOME: {
         code: 64,
@@ -36,7 +38,10 @@ export const FRAMES = {
             server: 'str', limits: 'any',
         },
     },
-    ACCEPTED: { code: 65, fields: { conv: 'id', seq: 'number', id: 'id', clientSeq: 'number' } },
+    ACCEPTED: {
+        code: 65,
+        fields: { conv: 'id', seq: 'number', id: 'id', clientSeq: 'number', expiryMs: optional('number') },
+    },
     PAGE: { code: 66, fields: { conv: 'id', head: 'number', more: 'bool', records: 'records' } },
     INFO_ANSWER: { code: 67, fields: { conv: 'id', seq: 'number', id: 'id', from: 'user', members: 'infoMembers' } },
     PONG: { code: 68, fields: { nowMs: 'number' } },
@@ -51,6 +56,7 @@ export const FRAMES = {
         fields: {
             conv: 'id', seq: 'number', id: 'id', kind: 'number', flags: 'number', counted: 'number', from: 'user',
             device: 'device', clientSeq: 'number', members: optional('any'), body: 'bin',
+            expiryMs: optional('number'),
         },
     },
     RECEIPT: { code: 97, fields: { conv: 'id', user: 'user', delivered: 'number', read: 'number', timeMs: 'number' } },
@@ -74,6 +80,7 @@ const READ = {
         demand(Number.isSafeInteger(Number(value)) && value >= 0, 'a number that JavaScript can hold');
         return Number(value);
     },
+    numbers(values) { demand(Array.isArray(values), 'an array'); return values.map(READ.number); },
     bool(value) { demand(typeof value === 'boolean', 'true or false'); return value; },
     str(value) { demand(typeof value === 'string', 'a str'); return value; },
     user(value) { return READ.str(value); },
@@ -101,6 +108,7 @@ const READ = {
 // a float, which is no integer to the server.
 const WRITE = {
     number: value => (value > 0xffffffff ? BigInt(value) : value),
+    numbers: values => values.map(value => WRITE.number(value)),
     device: value => BigInt(`0x${value}`),
 };
 
