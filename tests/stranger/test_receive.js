@@ -58,6 +58,7 @@ await tell({
         assert.deepEqual(rest, {
             type: 'MESSAGE', ref: null, conv, seq, id, kind: 1, flags: 1, counted: 1, from: alice.name,
             device: ofAlice.credentials.device, clientSeq: 1, members: [alice.name, bob.name],
+            expiryMs: null,
         });
         assert.equal(bodyText(body), 'hello');
     },
