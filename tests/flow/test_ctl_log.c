@@ -97,7 +97,8 @@ static void a_running_server_can_be_looked_into(void **state)
     assert_int_equal(ctl_on(rig, WORDS("log", "ls")), 0);
     assert_int_equal(count_lines(said.out, " unsorted "), 2);
     assert_said(said.out, "0000-0000000000000001.seg      unsorted ");
-    assert_said(said.out, "  log 0: 1-");
+    /* Where a conversation lives follows from a key that each folder draws: both may have one home. */
+    assert_true(count_lines(said.out, "  log 0: 1-") + count_lines(said.out, "  log 1: 1-") >= 1);
 }
 
 static void sorted_files_show_the_same(void **state)
