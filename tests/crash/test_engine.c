@@ -1,6 +1,6 @@
 /* test_engine.c - random lives of a store on a disk in memory, compared with a model after each reading.
  *
- * ENGINE_SEEDS (default 40) lives, each from a seed of its own. A life has restarts with other numbers of shards, and
+ * ENGINE_SEEDS (default 100) lives, each from a seed of its own. A life has restarts with other numbers of shards, and
  * crashes: between two acts, or in the middle of one, at any operation of the disk. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@ enum { OPENINGS = 6, ACTS_MAX = 60, STOP_WITHIN_OPS = 60 };
 static unsigned lives(void)
 {
     const char *given = getenv("ENGINE_SEEDS");
-    int n = given ? atoi(given) : SANITIZED_THREAD ? 8 : 40;
+    int n = given ? atoi(given) : SANITIZED_THREAD ? 10 : 100;
     return n > 0 ? (unsigned)n : 1;
 }
 
