@@ -29,7 +29,7 @@ proto/account.*\.c                  jansson\.h|sodium.*
 proto/(id\.c|e2ee/.*)               sodium.*
 proto/e2ee/.*                       openssl/.*
 storage/.*                          xxhash\.h|sodium.*|(uthash|utlist)\.h
-storage/(facts.*|db|vault|vfs)\.[ch] sqlite3\.h
+storage/(facts.*|db|vault|vfs|vfs_impl)\.[ch] sqlite3\.h
 server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h

@@ -15,6 +15,8 @@ struct sender {
     struct talker *talker;
     struct conv_id conv;
     atomic_uint count;
+    pthread_mutex_t lock;         /* for the condition alone */
+    pthread_cond_t counted;
     atomic_bool stop;
     struct { uint64_t seq; struct msg_id id; } accepted[ACCEPTED_MAX];
 };
@@ -30,14 +32,19 @@ static void *send_on(void *arg)
         if (m->type != MSG_ACCEPTED) abort();
         s->accepted[i].seq = m->u.accepted.seq;
         s->accepted[i].id = m->u.accepted.id;
+        pthread_mutex_lock(&s->lock);
         atomic_store(&s->count, i + 1);
+        pthread_cond_signal(&s->counted);
+        pthread_mutex_unlock(&s->lock);
     }
     return NULL;
 }
 
 static void await_count(struct sender *s, unsigned count)
 {
-    while (atomic_load(&s->count) < count) usleep(1000);         /* an event of another thread, not a time */
+    pthread_mutex_lock(&s->lock);
+    while (atomic_load(&s->count) < count) pthread_cond_wait(&s->counted, &s->lock);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static struct sender *senders_start(struct rig *rig)
@@ -47,6 +54,8 @@ static struct sender *senders_start(struct rig *rig)
     for (int i = 0; i < SENDERS; i++) {
         s[i].talker = rig_talk(rig, names[i], 0);
         s[i].conv = conv_of(names[i], "bob");
+        pthread_mutex_init(&s[i].lock, NULL);
+        pthread_cond_init(&s[i].counted, NULL);
         assert_int_equal(pthread_create(&s[i].thread, NULL, send_on, &s[i]), 0);
     }
     return s;

@@ -332,9 +332,9 @@ static void keeper_stop(struct engine *e)
     e->keeps = false;
 }
 
-static int act_erase(struct engine *e)
+/* Once begun it is done, now or by the next opening: nobody was told that it failed. */
+static int erase(struct engine *e, uint32_t c)
 {
-    uint32_t c = (uint32_t)chance_below(&e->random, ENGINE_CONVS);
     struct conv_id id = conv_of(c);
     struct engine_conv *conv = &e->model->convs[c];
     uint64_t erased;
@@ -349,8 +349,14 @@ static int act_erase(struct engine *e)
     conv->erased_to = conv->committed;
     conv->erasing = false;
     e->has_key[c] = false;
-    e->model->erases++;
     return 0;
+}
+
+static int act_erase(struct engine *e)
+{
+    int err = erase(e, (uint32_t)chance_below(&e->random, ENGINE_CONVS));
+    if (!err) e->model->erases++;
+    return err;
 }
 
 int engine_act(struct engine *e, char why[static ENGINE_WHY_MAX])
@@ -387,25 +393,11 @@ static int find_ends(struct engine *e, char why[static ENGINE_WHY_MAX])
     return 0;
 }
 
-/* An erase that was cut short is done again: nobody was told that it failed. */
 static int finish_erases(struct engine *e)
 {
     int err = 0;
-    for (uint32_t c = 0; c < ENGINE_CONVS && !err; c++) {
-        struct conv_id id = conv_of(c);
-        struct engine_conv *conv = &e->model->convs[c];
-        uint64_t erased;
-        if (!conv->erasing) continue;
-        err = vault_begin(e->store.vault);
-        if (err) return err;
-        err = vault_erase(e->store.vault, &id, &erased);
-        if (!err) err = vault_commit(e->store.vault);
-        else vault_rollback(e->store.vault);
-        if (!err) err = vault_scrub(e->store.vault);
-        if (err) return err;
-        conv->erased_to = conv->committed;
-        conv->erasing = false;
-    }
+    for (uint32_t c = 0; c < ENGINE_CONVS && !err; c++)
+        if (e->model->convs[c].erasing) err = erase(e, c);
     return err;
 }
 
