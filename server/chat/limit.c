@@ -1,9 +1,6 @@
 /* limit.c - see limit.h. */
 #include "server/chat/limit.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
 #include "server/chat/state.h"
 
 enum stage { STAGE_PAIR, STAGE_ADDRESS, STAGE_PAIR_BACK };
@@ -84,22 +81,21 @@ static void give_done(struct shard *shard, struct errand *e)
 {
     struct limit *l = (struct limit *)e;
     if (l->stage == STAGE_ADDRESS) {
-        free(l);
+        l->done(shard, l);
         return;
     }
     l->stage = STAGE_ADDRESS;
     errand_send(shard, home_of_address(shard, l), &l->errand);
 }
 
-void limit_give(struct shard *shard, struct limit *l)
+bool limit_give(struct shard *shard, struct limit *l, void (*done)(struct shard *shard, struct limit *l))
 {
-    if (!l->taken) return;
+    if (!l->taken) return false;
     l->taken = false;
-    struct limit *back = malloc(sizeof *back);    /* on its own: whoever had `l` need not wait */
-    if (!back) return;                            /* it refills by itself */
-    *back = *l;
-    back->stage = STAGE_PAIR;
-    back->errand.run = give_run;
-    back->errand.done = give_done;
-    errand_send(shard, shard_of_pair(shard, back), &back->errand);
+    l->stage = STAGE_PAIR;
+    l->done = done;
+    l->errand.run = give_run;
+    l->errand.done = give_done;
+    errand_send(shard, shard_of_pair(shard, l), &l->errand);
+    return true;
 }

@@ -14,7 +14,7 @@ struct limit {
     struct errand errand;
     struct attempt_key pair, address;
     uint8_t stage;
-    bool taken;                   /* tokens are out: limit_give() returns them */
+    bool taken;                   /* tokens are out: limit_give() takes them back */
     uint64_t wait_ms;             /* the answer: 0: go on; else come back in so long */
     void (*done)(struct shard *shard, struct limit *l);
 };
@@ -22,7 +22,8 @@ struct limit {
 /* `l` is the caller's, which must keep it until done(). */
 void limit_take(struct shard *shard, struct limit *l, const struct user_id *user, const char *peer,
                 void (*done)(struct shard *shard, struct limit *l));
-/* Nothing was guessed: the tokens go back, if any were taken. `l` is not needed any more when this returns. */
-void limit_give(struct shard *shard, struct limit *l);
+/* Nothing was guessed: the tokens go back, and then done() is called, so that who is answered in it may try again at
+ * once. False: none were taken, and done() is not called. `l` is kept until then, as above. */
+bool limit_give(struct shard *shard, struct limit *l, void (*done)(struct shard *shard, struct limit *l));
 
 #endif

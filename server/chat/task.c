@@ -112,18 +112,30 @@ static bool is_spent(const struct http_task *t, int err)
     }
 }
 
-static void task_end(struct http_task *t, int err)
+static void task_finish(struct http_task *t)
 {
-    struct shard *shard = t->chat->shard;
-    if (t->user.v[0]) task_say(t, err);
-    if (err == ERR_RATE) STAT_ADD(&shard->stats, attempts_refused, 1);
-    if (!is_spent(t, err)) limit_give(shard, &t->limit);
     if (t->conn) {
         conn_set_owner(t->conn, NULL);
-        if (err) http_refuse(t->conn, err, t->why, "", t->retry_s);
+        if (t->err) http_refuse(t->conn, t->err, t->why, "", t->retry_s);
         else task_answer(t);
     }
     task_free(t);
+}
+
+static void given_back(struct shard *shard, struct limit *l)
+{
+    (void)shard;
+    task_finish((struct http_task *)((char *)l - offsetof(struct http_task, limit)));
+}
+
+/* Tokens go back before the answer: who knows the password never waits, however soon they come again. */
+static void task_end(struct http_task *t, int err)
+{
+    struct shard *shard = t->chat->shard;
+    t->err = err;
+    if (t->user.v[0]) task_say(t, err);
+    if (err == ERR_RATE) STAT_ADD(&shard->stats, attempts_refused, 1);
+    if (is_spent(t, err) || !limit_give(shard, &t->limit, given_back)) task_finish(t);
 }
 
 void task_on_closed(struct http_task *t)

@@ -48,6 +48,7 @@ struct http_task {
     struct conn *conn;                /* NULL once the peer has gone */
     uint64_t conn_id;
     char peer[TASK_PEER_TEXT];
+    int err;                          /* how it ended */
     const char *why;
     uint64_t retry_s;                 /* 0: the usual */
     struct work work;                 /* STEP_DEVICE, STEP_HASH */
