@@ -56,6 +56,9 @@
     CHOICE(drop_delivered, 0, "no|yes", RELOAD,                                                                        \
            "Whether a message goes once every device that is owed it has it. A device that logs in later then finds "  \
            "tombstones, and one that stays away keeps the messages here.")                                             \
+    NUMBER(segment_hours, 24, 0, 8760, "hours; 0: only when it is full", RELOAD,                                       \
+           "A file of the log that is not full is closed this long after its first message, so that what was deleted " \
+           "leaves the disk of a quiet server too: within this time and seven days. Shorter makes more small files.")  \
     NUMBER(marks_days, 30, 1, 3650, "days", RELOAD,                                                                    \
            "So long it is known exactly when each message was delivered and read; then only that it was before some "  \
            "time.")                                                                                                    \

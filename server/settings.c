@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+#define HOUR_MS (UINT64_C(3600) * 1000)
+#define DAY_MS (24 * HOUR_MS)
 
 void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards)
 {
@@ -25,6 +26,7 @@ void settings_fill(struct settings *s, const struct config *config, const struct
         .delete_ms = config->delete_for_everyone_s * 1000,
         .retain_ms = config->retain_days * DAY_MS,
         .drop_delivered = config->drop_delivered != 0,
+        .segment_ms = config->segment_hours * HOUR_MS,
         .marks_ms = config->marks_days * DAY_MS,
     };
     if (test->cheap_passwords) {

@@ -79,6 +79,8 @@ void batch_clear(struct batch *batch)
     buf_clear(&batch->bytes);
     buf_grow(&batch->bytes, BATCH_HEADER_BYTES);
     batch->records = 0;
+    batch->first_number = 0;
+    batch->roll_ms = 0;
     batch->segment = NULL;
     batch->offset = 0;
 }

@@ -44,6 +44,8 @@ struct batch {
     struct log *log;
     struct buf bytes;             /* header room, then records; all its memory is there from the start */
     uint32_t records;
+    uint64_t first_number;        /* of its first record, or of the next one when it has none; set by log_take() */
+    uint64_t roll_ms;             /* log_roll() was asked for, then; 0: it was not */
     /* -- below: set by batch_sync(), read by log_done() -- */
     struct segment *segment;      /* where it was written … */
     uint64_t offset;              /* … and at which offset its header lies */

@@ -11,7 +11,8 @@
  * segments' reference counts.
  *
  * A full segment is left at the beginning of the next batch, not at the end of the last: that batch alone waits the
- * few milliseconds, and no empty file is made for a log that has nothing to say. */
+ * few milliseconds, and no empty file is made for a log that has nothing to say. One that is left because of its age is
+ * left by a batch without records when there are none: who has nothing to say must not keep what was deleted. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -100,9 +101,12 @@ int log_append(struct log *log, const struct record *head, const struct entry *e
 
 struct batch *log_take(struct log *log)
 {
-    if (log->in_flight || !log->open->records)
+    if (log->in_flight || (!log->open->records && !log->roll_ms))
         return NULL;
     log->in_flight = log->open;
+    log->in_flight->first_number = log->appended - log->open->records + 1;
+    log->in_flight->roll_ms = log->roll_ms;
+    log->roll_ms = 0;
     log->open = &log->batches[log->open == &log->batches[0]];
     return log->in_flight;
 }
@@ -115,6 +119,8 @@ static void log_index(struct log *log, const struct batch *batch)
     for (size_t done = 0, len; done < payload.len; done += len) {
         struct record record;
         record_peek(payload.at + done, &record, &len);
+        if (!batch->segment->records)
+            log->since_ms = msg_id_ms(&record.id);
         int err = segment_add(batch->segment, &record, at + done, len);
         assert(!err);                    /* memory (see log_adopt), or sequences that did not rise */
         log->committed = record.number;
@@ -130,7 +136,8 @@ void log_done(struct log *log, struct batch *batch, int err)
     if (log->writer.segment != log->segment)
         log_adopt(log, log->writer.segment);
     if (!err) {
-        log_index(log, batch);
+        if (batch->records)
+            log_index(log, batch);
     } else {
         /* The open batch was numbered behind the one that failed. */
         log->appended = log->committed;
@@ -139,6 +146,17 @@ void log_done(struct log *log, struct batch *batch, int err)
             log->read_only = true;
     }
     batch_clear(batch);
+}
+
+void log_roll(struct log *log, uint64_t now_ms)
+{
+    if (log->segment->records && !log->read_only)
+        log->roll_ms = now_ms ? now_ms : 1;
+}
+
+bool log_is_aged(const struct log *log, uint64_t now_ms, uint64_t age_ms)
+{
+    return log->segment->records && log->since_ms <= now_ms && now_ms - log->since_ms >= age_ms;
 }
 
 int log_commit(struct log *log)
@@ -160,13 +178,20 @@ bool log_is_busy(const struct log *log) { return log->in_flight || log->open->re
 
 /* A new segment for this batch. Storage reads no clock: when its first message was made is the time that tells people
  * most. */
-static int writer_roll(struct log_writer *writer, const struct logs *logs, const struct record *first)
+static int writer_roll(struct log_writer *writer, const struct logs *logs, const struct batch *batch)
 {
-    uint64_t made_ms = msg_id_ms(&first->id);
+    uint64_t made_ms = batch->roll_ms;
+    if (batch->records) {
+        struct record first;
+        size_t len;
+        record_peek(batch_payload(batch).at, &first, &len);
+        made_ms = msg_id_ms(&first.id);
+    }
     if (made_ms < writer->segment->head.made_ms)
         made_ms = writer->segment->head.made_ms;
     struct segment_head head = {
-        .log = first->log, .first_number = first->number, .first_batch = writer->next_batch, .made_ms = made_ms,
+        .log = batch->log->number, .first_number = batch->first_number, .first_batch = writer->next_batch,
+        .made_ms = made_ms,
     };
     struct segment *segment;
     int err = segment_create(logs->fs, logs->dir, &head, &segment);
@@ -214,13 +239,11 @@ int batch_sync(struct batch *batch)
     if (writer->failed)
         return ERR_IO;
     int err = 0;
-    if (writer->end >= logs->segment_bytes && writer->end > SEGMENT_HEADER_BYTES) {
-        struct record first;
-        size_t len;
-        record_peek(batch_payload(batch).at, &first, &len);
-        err = writer_roll(writer, logs, &first);
-    }
-    if (!err)
+    if ((writer->end >= logs->segment_bytes || batch->roll_ms) && writer->end > SEGMENT_HEADER_BYTES)
+        err = writer_roll(writer, logs, batch);
+    if (!batch->records && err == ERR_NO_SPACE)
+        return 0;                        /* closing can wait, and nothing else was asked for */
+    if (!err && batch->records)
         err = writer_write(writer, logs->fs, batch);
     if (err && err != ERR_NO_SPACE) {
         err = ERR_IO;

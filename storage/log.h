@@ -6,7 +6,7 @@
  *
  * Appending, three steps, so that no shard ever waits for a disk:
  *   shard      log_append()* … log_take()   what was appended since the last take, as one batch
- *   committer  batch_sync()                 write, one fdatasync, roll to a new segment when full
+ *   committer  batch_sync()                 write, one fdatasync, roll to a new segment when full or asked to
  *   shard      log_done()                   the committed end moves, places become findable
  * One batch is in flight at most; the next one fills meanwhile. Nothing is findable, and nobody is told, before
  * log_done(0).
@@ -75,10 +75,17 @@ void log_close(struct log *log);                /* asserts that no batch is in f
  * log_done), ERR_READ_ONLY. Touches no file. Thread: the log's shard. */
 int log_append(struct log *log, const struct record *head, const struct entry *entry,
                const uint8_t key[static RECORD_KEY_BYTES], struct position *pos_out);
-/* The batch of all appends since the last take; NULL when there are none or one is in flight. */
+/* The batch of all appends since the last take; NULL when there are none (and no log_roll()), or one is in flight. */
 struct batch *log_take(struct log *log);
 int batch_sync(struct batch *batch);            /* committer thread: blocks. 0, ERR_NO_SPACE, or ERR_IO */
 void log_done(struct log *log, struct batch *batch, int err);
+/* Close the open segment with the next batch, be it full or not, so that it is sorted and what is dead in it leaves the
+ * disk: log_take() then gives a batch even when nothing was appended, which is written nowhere and makes the next
+ * segment alone. One without records stays open. With a full disk it stays open too: ask again later. Touches no
+ * file. Thread: the log's shard. */
+void log_roll(struct log *log, uint64_t now_ms);
+/* Is the oldest record of the open segment older than that? False while it has none. Thread: the log's shard. */
+bool log_is_aged(const struct log *log, uint64_t now_ms, uint64_t age_ms);
 /* Those three at once, for tests and tools. */
 int log_commit(struct log *log);
 

@@ -53,6 +53,8 @@ struct log {
     struct batch *in_flight;      /* with the committer, or NULL */
     uint64_t committed, appended;
     bool read_only;
+    uint64_t roll_ms;             /* the next batch closes the segment: since when that is wanted; 0: it does not */
+    uint64_t since_ms;            /* when the segment's first record was made */
     struct segment *segment;      /* the open one, as far as it is findable; holds a reference */
 };
 

@@ -34,6 +34,7 @@ struct chat_settings {
     uint64_t delete_ms;                      /* so long after it was accepted a message may be deleted for everyone */
     uint64_t retain_ms;                      /* nobody is given what is older; 0: of any age */
     bool drop_delivered;                     /* nor what every device that is owed it has */
+    uint64_t segment_ms;                     /* the log's open segment is closed at this age; 0: only when it is full */
     uint64_t marks_ms;                       /* after this the exact times of INFO may be gone */
 };
 

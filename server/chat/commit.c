@@ -16,6 +16,7 @@
 enum {
     ID_RANDOM_BYTES = 8,              /* what a message id takes */
     RANDOM_BYTES = 64 * ID_RANDOM_BYTES,
+    AGE_LOOK_MS = 60 * 1000,          /* the age of the open segment is hours */
 };
 
 struct commit {
@@ -25,6 +26,8 @@ struct commit {
     uint64_t took_us;                 /* waiting for the committer included */
     uint64_t started_us;
     /* -- the shard's -- */
+    struct chat *chat;
+    struct timeout age_timer;
     uint8_t random[RANDOM_BYTES];     /* drawn and not used yet: the last `random_left` of them */
     size_t random_left;
 };
@@ -380,6 +383,17 @@ bool commit_is_idle(const struct chat *chat)
     return !chat->marks || log_is_read_only(chat->log) || chat->shard->now_ms < chat->marks_retry_ms;
 }
 
+/* The batch that closes it is taken at the end of this turn. */
+static void on_age_look(struct timeout *t)
+{
+    struct commit *c = (struct commit *)((char *)t - offsetof(struct commit, age_timer));
+    struct chat *chat = c->chat;
+    uint64_t age_ms = chat->settings.segment_ms, now_ms = chat->shard->wall_ms;
+    if (chat->stopping) return;
+    if (age_ms && log_is_aged(chat->log, now_ms, age_ms)) log_roll(chat->log, now_ms);
+    wheel_set(&chat->shard->wheel, &c->age_timer, AGE_LOOK_MS);
+}
+
 int commit_open(struct chat *chat)
 {
     chat->commit = calloc(1, sizeof *chat->commit);
@@ -387,12 +401,16 @@ int commit_open(struct chat *chat)
     chat->commit->work.run = commit_run;
     chat->commit->work.done = commit_done;
     chat->commit->clock = chat->shard->house->clock;
+    chat->commit->chat = chat;
+    chat->commit->age_timer.fire = on_age_look;
+    wheel_set(&chat->shard->wheel, &chat->commit->age_timer, AGE_LOOK_MS);
     return 0;
 }
 
 void commit_close(struct chat *chat)
 {
     assert(!chat->commit->batch);
+    wheel_cancel(&chat->shard->wheel, &chat->commit->age_timer);
     free(chat->commit);
     chat->commit = NULL;
 }
