@@ -136,6 +136,15 @@ static struct bytes take_items(struct fields *f, const char *why)
     return bytes_of(start.at, start.left - f->in.left);
 }
 
+static struct gone take_gone(struct fields *f)
+{
+    struct gone g;
+    g.from = TAKE_NUMBER(f, "from");
+    g.to = TAKE_NUMBER(f, "to");
+    if (g.from == 0 || g.from > g.to) refuse(f, ERR_RANGE, "from..to is no range of sequences");
+    return f->err ? (struct gone){ 0, 0 } : g;
+}
+
 static void take_where(struct fields *f, struct where *to)
 {
     static const char why[] = "to is not a string or a bin of 16 bytes";
@@ -222,6 +231,10 @@ static void take_history(struct fields *f, struct msg_history *m)
     if (m->has_before && m->has_after) refuse(f, ERR_RANGE, "before and after are both set");
     m->limit = TAKE_NUMBER(f, "limit");
     if (m->limit < 1 || m->limit > PAGE_RECORDS_MAX) refuse(f, ERR_RANGE, "limit is not 1 to 100");
+    m->has_around = !take_nil(f);
+    if (!m->has_around) return;
+    m->around = TAKE_NUMBER(f, "around");
+    if (m->has_before || m->has_after) refuse(f, ERR_RANGE, "around and before or after are both set");
 }
 _Static_assert(PAGE_RECORDS_MAX == 100, "the text above says so");
 
@@ -317,6 +330,7 @@ static void take_page(struct fields *f, struct msg_page *m)
     m->head = TAKE_NUMBER(f, "head");
     m->more = take_bool(f, "more is not a boolean");
     m->records = take_items(f, "records is not an array");
+    if (!take_nil(f)) m->gone = take_items(f, "gone is not an array");
 }
 
 static void take_info_answer(struct fields *f, struct msg_info_answer *m)
@@ -407,6 +421,12 @@ static void take_goodbye(struct fields *f, struct msg_goodbye *m)
     m->back_in_ms = TAKE_NUMBER(f, "back_in_ms");
 }
 
+static void take_tombstone(struct fields *f, struct msg_tombstone *m)
+{
+    TAKE_16(f, m->conv.v, "conv");
+    m->gone = take_gone(f);
+}
+
 /* ---- the frame ---- */
 
 /* Type and ref, of a frame that is broken further on as well, so that the error finds its request. */
@@ -436,6 +456,7 @@ static void check_ref(struct fields *f, const struct msg *msg)
     case MSG_DEVICE_CHANGED:
     case MSG_SYNCED:
     case MSG_GOODBYE:
+    case MSG_TOMBSTONE:
         if (msg->has_ref) refuse(f, ERR_TYPE, "ref of an event is not nil");
         return;
     default:
@@ -506,6 +527,18 @@ int page_next(struct bytes *rest, struct msg_message *record_out)
     int err = open_array(*rest, &f, &next);
     if (err) return err;
     take_message(&f, record_out);
+    if (!f.err) *rest = next;
+    return f.err;
+}
+
+int gone_next(struct bytes *rest, struct gone *out)
+{
+    struct fields f;
+    struct bytes next;
+    *out = (struct gone){ 0, 0 };
+    int err = open_array(*rest, &f, &next);
+    if (err) return err;
+    *out = take_gone(&f);
     if (!f.err) *rest = next;
     return f.err;
 }

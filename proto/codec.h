@@ -26,8 +26,9 @@ int msg_encode(const struct msg *msg, struct buf *to);
 
 /* Largest frame msg_encode() makes for a MESSAGE with a body of `body_len`: to reserve room before it. */
 enum { MESSAGE_OVERHEAD_MAX = 208 };
-/* The same for a PAGE: what page_encode() adds to the bytes of its records. */
-enum { PAGE_OVERHEAD_MAX = 48 };
+/* The same for a PAGE: what page_encode() adds to the bytes of its records and of what is gone; and what one range adds
+ * to those. */
+enum { PAGE_OVERHEAD_MAX = 48, GONE_BYTES_MAX = 19 };
 
 /* A PAGE is made record by record: page_add() appends one to `records`, which starts empty, and page_encode()
  * writes the frame around `count` of them. Both return 0 or buf's error. (msg_encode() makes the same frame,
@@ -37,6 +38,9 @@ int page_encode(uint64_t ref, const struct msg_page *page, uint32_t count, struc
 /* Walk msg_page.records of a decoded PAGE: 0 and a record, ERR_END, or a decode error. `rest` starts as
  * msg_page.records and moves on with each 0. */
 int page_next(struct bytes *rest, struct msg_message *record_out);
+/* What is gone of a page, in the same way; page_encode() counts it. */
+int gone_add(struct buf *gone, struct gone range);
+int gone_next(struct bytes *rest, struct gone *out);
 
 /* The sequences of a DELETE, in the same way. */
 int seqs_add(struct buf *seqs, uint64_t seq);

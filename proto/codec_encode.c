@@ -156,15 +156,16 @@ static void put_cursor(msgpack_packer *p, const struct msg *msg)
 static void put_history(msgpack_packer *p, const struct msg *msg)
 {
     const struct msg_history *m = &msg->u.history;
-    assert(!m->has_before || !m->has_after);
+    assert(m->has_before + m->has_after + m->has_around <= 1);
     assert(m->limit >= 1 && m->limit <= PAGE_RECORDS_MAX);
-    put_head(p, msg, 4);
+    put_head(p, msg, m->has_around ? 5 : 4);
     put_where(p, &m->to);
     if (m->has_before) put_number(p, m->before);
     else msgpack_pack_nil(p);
     if (m->has_after) put_number(p, m->after);
     else msgpack_pack_nil(p);
     put_number(p, m->limit);
+    if (m->has_around) put_number(p, m->around);
 }
 
 static void put_info(msgpack_packer *p, const struct msg *msg)
@@ -269,12 +270,15 @@ static void put_accepted(msgpack_packer *p, const struct msg *msg)
 
 static void put_page_of(msgpack_packer *p, const struct msg *msg, const struct msg_page *m, uint32_t count)
 {
-    put_head(p, msg, 4);
+    uint32_t gone_count = count_items(m->gone);
+    put_head(p, msg, gone_count ? 5 : 4);
     put_bin(p, BYTES_OF(m->conv.v));
     put_number(p, m->head);
     put_bool(p, m->more);
     msgpack_pack_array(p, count);
     put_raw(p, m->records);
+    if (gone_count) msgpack_pack_array(p, gone_count);
+    put_raw(p, m->gone);
 }
 
 static void put_info_answer_of(msgpack_packer *p, const struct msg *msg, const struct msg_info_answer *m,
@@ -402,6 +406,21 @@ static void put_goodbye(msgpack_packer *p, const struct msg *msg)
     put_number(p, m->back_in_ms);
 }
 
+static void put_gone(msgpack_packer *p, struct gone gone)
+{
+    assert(gone.from > 0 && gone.from <= gone.to);
+    put_number(p, gone.from);
+    put_number(p, gone.to);
+}
+
+static void put_tombstone(msgpack_packer *p, const struct msg *msg)
+{
+    const struct msg_tombstone *m = &msg->u.tombstone;
+    put_head(p, msg, 3);
+    put_bin(p, BYTES_OF(m->conv.v));
+    put_gone(p, m->gone);
+}
+
 /* ---- the face ---- */
 
 int msg_encode(const struct msg *msg, struct buf *to)
@@ -430,6 +449,14 @@ int page_encode(uint64_t ref, const struct msg_page *page, uint32_t count, struc
     msgpack_packer p = packer_to(to);
     put_page_of(&p, &head, page, count);
     return to->err;
+}
+
+int gone_add(struct buf *gone, struct gone range)
+{
+    msgpack_packer p = packer_to(gone);
+    msgpack_pack_array(&p, 2);
+    put_gone(&p, range);
+    return gone->err;
 }
 
 int seqs_add(struct buf *seqs, uint64_t seq)

@@ -34,7 +34,8 @@
     X(RECEIPT,      97, receipt,      S)  \
     X(DEVICE_CHANGED, 101, device_changed, S)  \
     X(SYNCED,      103, synced,       S)  \
-    X(GOODBYE,     104, goodbye,      S)
+    X(GOODBYE,     104, goodbye,      S)  \
+    X(TOMBSTONE,   105, tombstone,    S)
 
 #define MSG_ENUM(name, code, member, direction) MSG_##name = (code),
 enum msg_type { MSG_LIST(MSG_ENUM) };
@@ -129,10 +130,12 @@ struct msg_cursor {           /* DELIVERED, READ: answered only by ERROR; ref ma
 struct msg_history {
     struct where to;
     bool has_before;          /* else nil, and so for after; neither: the newest records */
-    bool has_after;           /* never both */
+    bool has_after;
     uint64_t before;          /* records below this sequence, newest first picked */
     uint64_t after;           /* records above it, oldest first picked; 0: from the first */
     uint64_t limit;           /* 1..PAGE_RECORDS_MAX */
+    bool has_around;          /* else nil, and may be left out; of the three at most one is there */
+    uint64_t around;          /* ms: half of the page before the first record made then or later, the rest from it on */
 };
 /* A record as devices see it. In MESSAGE these fields follow [type, nil; in PAGE each is an array. */
 struct msg_message {
@@ -156,7 +159,10 @@ struct msg_page {
     uint64_t head;            /* the conversation's last sequence */
     bool more;                /* records exist beyond this page in the direction asked */
     struct bytes records;     /* in rising order, each a raw MessagePack array, no header before them; page_next() */
+    struct bytes gone;        /* [from, to] each, in rising order, raw as records; gone_next(). May be left out */
 };
+/* Of the records from..to, both included, nothing is left that could be given. Ranges of a page do not touch. */
+struct gone { uint64_t from, to; };
 struct msg_info {
     struct where to;
     uint64_t seq;
@@ -217,6 +223,10 @@ struct msg_receipt {
     uint64_t read;
     uint64_t time_ms;         /* when the move was made */
 };
+struct msg_tombstone {
+    struct conv_id conv;
+    struct gone gone;
+};
 struct msg_synced { uint8_t unused; };
 struct msg_goodbye {
     uint64_t code;
@@ -251,6 +261,7 @@ struct msg {
         struct msg_receipt receipt;
         struct msg_synced synced;
         struct msg_goodbye goodbye;
+        struct msg_tombstone tombstone;
     } u;
 };
 

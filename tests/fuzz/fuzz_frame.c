@@ -50,6 +50,17 @@ static void check_records(struct bytes rest, struct buf *once, struct buf *twice
     }
 }
 
+static void check_gone(struct bytes rest, struct buf *once)
+{
+    struct gone gone, back;
+    while (gone_next(&rest, &gone) == 0) {
+        buf_clear(once);
+        assert(gone_add(once, gone) == 0 && once->len <= GONE_BYTES_MAX);
+        struct bytes one = buf_bytes(once);
+        assert(gone_next(&one, &back) == 0 && one.len == 0 && back.from == gone.from && back.to == gone.to);
+    }
+}
+
 static void check_members(struct bytes rest, struct buf *once, struct buf *twice)
 {
     struct member_state member, back;
@@ -112,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err == 0) {
         check_msg(&m, &once, &twice);
         if (m.type == MSG_PAGE) check_records(m.u.page.records, &once, &twice);
+        if (m.type == MSG_PAGE) check_gone(m.u.page.gone, &once);
         if (m.type == MSG_INFO_ANSWER) check_members(m.u.info_answer.members, &once, &twice);
         if (m.type == MSG_DELETE) check_seqs(m.u.remove.seqs, &once);
         if (m.type == MSG_DEVICE_LIST) check_devices(m.u.device_list.devices, &once, &twice);

@@ -55,7 +55,7 @@ static void on_send(void *arg, struct bytes frame)
     case MSG_DELIVERED:
     case MSG_READ:
         assert(!m.u.cursor.to.is_user);
-        row = conv_of(d, &m.u.cursor.to.conv);
+        if (home_conv_get(d->home, &m.u.cursor.to.conv, &row) == ERR_NOT_FOUND) break;    /* of what is gone whole */
         /* Another device of ours may have read further than we have got: so says the server. */
         assert(m.u.cursor.seq <= row.stored || (m.type == MSG_READ && m.u.cursor.seq <= row.read));
         break;

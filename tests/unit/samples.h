@@ -122,6 +122,13 @@ static struct msg make_history_after(void)
     return m;
 }
 
+static struct msg make_history_around(void)
+{
+    struct msg m = msg_of(MSG_HISTORY, 3);
+    m.u.history = (struct msg_history){ .to = to_user("bob"), .limit = 50, .has_around = true, .around = NOW_MS };
+    return m;
+}
+
 static struct msg make_info(void)
 {
     struct msg m = msg_of(MSG_INFO, 4);
@@ -225,6 +232,23 @@ static struct msg make_page(void)
     }
     struct msg m = msg_of(MSG_PAGE, 3);
     m.u.page = (struct msg_page){ .conv = conv_of_sample(), .head = 9, .more = true, .records = buf_bytes(&records) };
+    return m;
+}
+
+static struct msg make_page_gone(void)
+{
+    static struct buf records, gone;
+    if (records.len == 0) {
+        struct msg_message one = record_of(5, bytes_of_str("one"));
+        buf_init(&records, 1000);
+        page_add(&records, &one);
+        buf_init(&gone, 1000);
+        gone_add(&gone, (struct gone){ 1, 4 });
+        gone_add(&gone, (struct gone){ 6, 100000 });
+    }
+    struct msg m = msg_of(MSG_PAGE, 3);
+    m.u.page = (struct msg_page){ .conv = conv_of_sample(), .head = 100000, .records = buf_bytes(&records),
+                                  .gone = buf_bytes(&gone) };
     return m;
 }
 
@@ -339,6 +363,13 @@ static struct msg make_goodbye(void)
     return m;
 }
 
+static struct msg make_tombstone(void)
+{
+    struct msg m = msg_of(MSG_TOMBSTONE, 0);
+    m.u.tombstone = (struct msg_tombstone){ conv_of_sample(), { 8, 100007 } };
+    return m;
+}
+
 /* ---- the table ---- */
 
 #define X10  "78787878787878787878"
@@ -373,6 +404,9 @@ static const struct sample {
     { "HISTORY", make_history_after,
       "to before after limit",
       "960603a3626f62c0cd01f401" },
+    { "HISTORY", make_history_around,
+      "to before after limit around",
+      "970603a3626f62c0c032cf0000018bcfe56800" },
     { "INFO", make_info,
       "to seq",
       "941004c4101932b259dc82a37a99a92662f9be860c07" },
@@ -416,6 +450,11 @@ static const struct sample {
     { "PAGE", make_page_empty,
       "conv head more records",
       "964203c4101932b259dc82a37a99a92662f9be860c00c290" },
+    { "PAGE", make_page_gone,
+      "conv head more records gone",
+      "974203c4101932b259dc82a37a99a92662f9be860cce000186a0c2919bc4101932b259dc82a37a99a92662f9be860c05"
+      "c410018bcfe5680070058000000000000000010105a3626f62cffedcba98765432100992a5616c696365a3626f62c403"
+      "6f6e65929201049206ce000186a0" },
     { "INFO_ANSWER", make_info_answer,
       "conv seq id from members",
       "974304c4101932b259dc82a37a99a92662f9be860c07c410018bcfe5680070058000000000000000a5616c6963659293"
@@ -457,6 +496,9 @@ static const struct sample {
     { "GOODBYE", make_goodbye,
       "code text back_in_ms",
       "9568c040a873746f7070696e67cd07d0" },
+    { "TOMBSTONE", make_tombstone,
+      "conv from to",
+      "9569c0c4101932b259dc82a37a99a92662f9be860c08ce000186a7" },
 };
 enum { SAMPLES = sizeof samples / sizeof samples[0] };
 

@@ -175,12 +175,24 @@ static inline void bob_says(struct fixture *f, uint64_t seq)
     message(f, &m);
 }
 
-static inline void page(struct fixture *f, uint64_t ref, const uint64_t *seqs, size_t count, uint64_t head, bool more)
+static inline void tombstone(struct fixture *f, uint64_t from, uint64_t to)
 {
-    struct buf records, frame;
+    struct msg m = { .type = MSG_TOMBSTONE };
+    m.u.tombstone = (struct msg_tombstone){ f->conv, { from, to } };
+    assert_int_equal(give(f, &m), 0);
+}
+
+/* A page that says besides what is gone. */
+static inline void page_with_gone(struct fixture *f, uint64_t ref, const uint64_t *seqs, size_t count, uint64_t head,
+                                  bool more, const struct gone *gone, size_t gone_count)
+{
+    struct buf records, ranges, frame;
     struct msg_page p = { .conv = f->conv, .head = head, .more = more };
     buf_init(&records, FRAME_BYTES_MAX);
+    buf_init(&ranges, FRAME_BYTES_MAX);
     buf_init(&frame, FRAME_BYTES_MAX);
+    for (size_t i = 0; i < gone_count; i++) assert_int_equal(gone_add(&ranges, gone[i]), 0);
+    p.gone = buf_bytes(&ranges);
     for (size_t i = 0; i < count; i++) {
         struct msg_message m = from_bob(f, seqs[i]);
         assert_int_equal(page_add(&records, &m), 0);
@@ -189,7 +201,13 @@ static inline void page(struct fixture *f, uint64_t ref, const uint64_t *seqs, s
     assert_int_equal(page_encode(ref, &p, (uint32_t)count, &frame), 0);
     assert_int_equal(sync_on_frame(f->sync, buf_bytes(&frame)), 0);
     buf_fini(&records);
+    buf_fini(&ranges);
     buf_fini(&frame);
+}
+
+static inline void page(struct fixture *f, uint64_t ref, const uint64_t *seqs, size_t count, uint64_t head, bool more)
+{
+    page_with_gone(f, ref, seqs, count, head, more, NULL, 0);
 }
 
 static inline void accepted(struct fixture *f, uint64_t ref, uint64_t seq, uint64_t client_seq)

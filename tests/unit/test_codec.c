@@ -42,7 +42,9 @@ static void unknown_fields_behind_the_known_ones_are_skipped(void **state)
         /* What leaves fields out has no room behind them for unknown ones. */
         if (samples[i].make == make_send || samples[i].make == make_devices_list ||
             samples[i].make == make_devices_revoke || samples[i].make == make_accepted ||
-            samples[i].make == make_message || samples[i].make == make_message_group)
+            samples[i].make == make_message || samples[i].make == make_message_group ||
+            samples[i].make == make_history || samples[i].make == make_history_after ||
+            samples[i].make == make_page || samples[i].make == make_page_empty)
             continue;
         for (size_t k = 0; k < sizeof later / sizeof later[0]; k++) {
             struct parts p = parts_of(&samples[i]);
@@ -175,6 +177,41 @@ static void a_broken_record_is_refused_and_the_place_kept(void **state)
     rest = IN("\x92\x05");
     assert_int_equal(page_next(&rest, &record), ERR_MALFORMED);
     assert_int_equal(rest.len, 2);
+}
+
+static void what_is_gone_of_a_page_comes_in_turn_and_may_be_left_out(void **state)
+{
+    (void)state;
+    struct msg page = make_page_gone();
+    struct bytes rest = page.u.page.gone;
+    struct gone gone;
+    assert_int_equal(gone_next(&rest, &gone), 0);
+    assert_true(gone.from == 1 && gone.to == 4);
+    assert_int_equal(gone_next(&rest, &gone), 0);
+    assert_true(gone.from == 6 && gone.to == 100000);
+    assert_int_equal(gone_next(&rest, &gone), ERR_END);
+    rest = make_page().u.page.gone;
+    assert_int_equal(gone_next(&rest, &gone), ERR_END);
+}
+
+static void a_range_that_is_none_is_refused_and_the_place_kept(void **state)
+{
+    (void)state;
+    static const struct { struct bytes in; int err; } none[] = {
+        { { (const uint8_t *)"\x92\x00\x05", 3 }, ERR_RANGE }, { { (const uint8_t *)"\x92\x05\x04", 3 }, ERR_RANGE },
+        { { (const uint8_t *)"\x91\x05", 2 }, ERR_TYPE },      { { (const uint8_t *)"\x92\x05\xC0", 3 }, ERR_TYPE },
+        { { (const uint8_t *)"\x05", 1 }, ERR_TYPE },           { { (const uint8_t *)"\x92\x05", 2 }, ERR_MALFORMED },
+    };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        struct bytes rest = none[i].in;
+        struct gone gone;
+        assert_int_equal(gone_next(&rest, &gone), none[i].err);
+        assert_int_equal(rest.len, none[i].in.len);
+    }
+    struct bytes one = IN("\x92\x07\x07");
+    struct gone gone;
+    assert_int_equal(gone_next(&one, &gone), 0);
+    assert_true(gone.from == 7 && gone.to == 7);
 }
 
 static void the_sequences_of_a_delete_come_in_turn(void **state)
@@ -325,6 +362,8 @@ int main(void)
         cmocka_unit_test(the_records_of_a_page_come_in_turn_and_end),
         cmocka_unit_test(a_record_of_a_newer_server_keeps_its_known_fields),
         cmocka_unit_test(a_broken_record_is_refused_and_the_place_kept),
+        cmocka_unit_test(what_is_gone_of_a_page_comes_in_turn_and_may_be_left_out),
+        cmocka_unit_test(a_range_that_is_none_is_refused_and_the_place_kept),
         cmocka_unit_test(the_sequences_of_a_delete_come_in_turn),
         cmocka_unit_test(a_body_of_numbers_is_read_number_by_number),
         cmocka_unit_test(the_members_of_an_info_answer_come_in_turn),

@@ -26,7 +26,7 @@ static bool may_be_nil(const struct sample *sample, const char *field)
     static const char *const nilable[] = {
         "SEND group_version", "SEND list_versions", "SEND envelopes", "SEND media", "SEND wake", "SEND expire_s",
         "HISTORY before", "HISTORY after", "DEVICES device", "DEVICES name", "ERROR again_in_ms", "MESSAGE members",
-        "MESSAGE expiry_ms", "ACCEPTED expiry_ms",
+        "MESSAGE expiry_ms", "ACCEPTED expiry_ms", "HISTORY around", "PAGE gone",
     };
     char both[2 * NAME_BYTES_MAX];
     snprintf(both, sizeof both, "%s %s", sample->type, field);
@@ -149,6 +149,10 @@ static void values_outside_their_range_are_refused(void **state)
     assert_refused(make_history, "limit", IN("\x65"), ERR_RANGE, "limit is not 1 to 100");
     assert_refused(make_history, "after", IN("\x01"), ERR_RANGE, "before and after are both set");
     assert_refused(make_history, "after", IN("\x00"), ERR_RANGE, "before and after are both set");
+    assert_refused(make_history_around, "before", IN("\x01"), ERR_RANGE, "around and before or after are both set");
+    assert_refused(make_history_around, "after", IN("\x00"), ERR_RANGE, "around and before or after are both set");
+    assert_refused(make_tombstone, "from", IN("\x00"), ERR_RANGE, "from..to is no range of sequences");
+    assert_refused(make_tombstone, "to", IN("\x07"), ERR_RANGE, "from..to is no range of sequences");
     assert_refused(make_hello, "device", IN("\x00"), ERR_RANGE, "device is 0");
     assert_refused(make_message, "device", IN("\x00"), ERR_RANGE, "device is 0");
     assert_refused(make_devices_revoke, "device", IN("\x00"), ERR_RANGE, "device is 0");
@@ -176,6 +180,9 @@ static void values_at_the_edge_of_their_range_are_taken(void **state)
     assert_true(m.u.history.has_before && m.u.history.before == 0);
     assert_int_equal(decode_with(sample_made_by(make_history_after), "after", IN("\x00"), &m, &why), 0);
     assert_true(m.u.history.has_after && m.u.history.after == 0);
+    assert_int_equal(decode_with(sample_made_by(make_history_around), "around", IN("\x00"), &m, &why), 0);
+    assert_true(m.u.history.has_around && m.u.history.around == 0);
+    assert_int_equal(decode_with(sample_made_by(make_tombstone), "to", IN("\x08"), &m, &why), 0);
 }
 
 static void a_body_is_taken_up_to_its_limit(void **state)

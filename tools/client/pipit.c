@@ -129,7 +129,7 @@ static void on_event(void *arg, const struct sync_event *e)
     case SYNC_SYNCED:
         if (p->events && p->events->on_synced) p->events->on_synced(p->arg);
         break;
-    case SYNC_WELCOME: case SYNC_MESSAGE: case SYNC_MOVED: case SYNC_PONG: case SYNC_GOODBYE: break;
+    case SYNC_WELCOME: case SYNC_MESSAGE: case SYNC_GONE: case SYNC_MOVED: case SYNC_PONG: case SYNC_GOODBYE: break;
     }
 }
 

@@ -109,8 +109,7 @@ static bool ask_is_due(const struct sync *s, const struct ask *a)
 
 /* ---- the end of a transaction ---- */
 
-/* Takes `stored` forward as far as messages are there without a gap. */
-static int extend(struct sync *s, struct conv_row *row)
+int sync_extend(struct sync *s, struct conv_row *row)
 {
     uint64_t before = row->stored;
     enum message_state state;
@@ -148,7 +147,7 @@ static int conclude(struct sync *s, const struct touched *t)
     told->conv = t->conv;
     int err = home_conv_get(s->home, &t->conv, &row);
     if (err || !row.has_stored) return err == ERR_NOT_FOUND ? 0 : err;
-    err = extend(s, &row);
+    err = sync_extend(s, &row);
     if (!err && t->acknowledge && row.stored > 0) err = sync_cursor(s, &row.id, row.stored, MSG_DELIVERED);
     if (!err && t->came > row.stored) err = fill(s, &row, t->came);
     return err;

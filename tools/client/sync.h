@@ -6,7 +6,7 @@
  * So what was acknowledged or shown is on disk, and what is on disk and was not acknowledged comes again.
  *
  * In each conversation `stored` is the end of the prefix without a gap; it is what DELIVERED says. A jump behind it is
- * filled from HISTORY first. A device that is new in a conversation is due what the first MESSAGE brings, and what
+ * filled from HISTORY first; what a TOMBSTONE or a page says is gone is stepped over. A device that is new in a conversation is due what the first MESSAGE brings, and what
  * follows; before that its own accepted sends prove nothing, except for the very first message of all.
  *
  * Sends: a row of the outbox, transmitted with the same number and bytes until it is answered, by ACCEPTED, by ERROR
@@ -30,6 +30,7 @@ enum sync_kind {
                                    * sync */
     SYNC_DEVICE,                  /* the user's devices have changed: device, change (enum device_change), text (its
                                    * name) */
+    SYNC_GONE,                    /* the records seq..number of conv, with user, are gone: none of them came or will */
     SYNC_RECEIPT,                 /* another member's cursors moved: conv, user, delivered, read, time_ms */
     SYNC_ACCEPTED,                /* own send: conv, seq, id, client_seq, user (to) */
     SYNC_REFUSED,                 /* own send, for good: client_seq, err, text, user (to) */

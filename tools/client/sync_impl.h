@@ -54,6 +54,9 @@ struct touched *sync_touch(struct sync *s, const struct conv_id *conv);
 /* DELIVERED or READ, to leave after the commit. */
 int sync_cursor(struct sync *s, const struct conv_id *conv, uint64_t seq, enum msg_type type);
 
+/* Takes `stored` forward as far as messages are there without a gap. */
+int sync_extend(struct sync *s, struct conv_row *row);
+
 /* By its conversation when `conv` is given, else by its number. NULL: none. */
 struct ask *sync_ask_find(struct sync *s, enum ask_kind kind, uint64_t number, const struct conv_id *conv);
 void sync_ask_drop(struct sync *s, struct ask *a);

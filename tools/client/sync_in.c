@@ -302,14 +302,63 @@ static int store_page(struct sync *s, const struct msg_page *page, enum message_
     return err == ERR_END ? 0 : err;
 }
 
+/* Of these sequences nothing is to be had any more: `stored` goes over them, once all before them is there. */
+static int step_over(struct sync *s, const struct conv_id *conv, struct gone gone, bool *moved)
+{
+    struct conv_row row;
+    int err = home_conv_get(s->home, conv, &row);
+    if (!err) err = sync_extend(s, &row);
+    if (err || gone.from > row.stored + 1 || gone.to <= row.stored) return err;
+    struct sync_event *e = sync_tell(s, SYNC_GONE);
+    if (!e) return ERR_NOMEM;
+    e->conv = *conv;
+    e->user = row.peer;
+    e->seq = row.stored + 1;
+    e->number = gone.to;
+    row.stored = gone.to;
+    *moved = true;
+    return home_conv_put(s->home, &row);
+}
+
+static int step_over_all(struct sync *s, const struct msg_page *page, bool *moved)
+{
+    struct bytes rest = page->gone;
+    struct gone gone;
+    int err;
+    while (!(err = gone_next(&rest, &gone)) && !(err = step_over(s, &page->conv, gone, moved))) {}
+    return err == ERR_END ? 0 : err;
+}
+
+static int on_tombstone(struct sync *s, const struct msg_tombstone *t)
+{
+    struct conv_row row;
+    bool moved = false;
+    int err = home_conv_get(s->home, &t->conv, &row);
+    /* Nothing of the conversation ever came here: there is nothing to keep, and what follows it begins anew. */
+    if (err == ERR_NOT_FOUND) return sync_cursor(s, &t->conv, t->gone.to, MSG_DELIVERED);
+    if (!err && !row.has_stored) {
+        row.has_stored = true;
+        row.stored = t->gone.from - 1;
+        err = home_conv_put(s->home, &row);
+    }
+    if (!err) err = step_over(s, &t->conv, t->gone, &moved);
+    struct touched *touched = err ? NULL : sync_touch(s, &t->conv);
+    if (!touched) return err ? err : ERR_NOMEM;
+    touched->acknowledge = true;
+    if (t->gone.to > touched->came) touched->came = t->gone.to;
+    return 0;
+}
+
 /* Every answer takes `stored` forward, so filling ends: to the records of the page, or over what is not there. */
 static int on_fill(struct sync *s, struct ask a, const struct msg_page *page)
 {
     uint64_t first = 0;
+    bool moved = false;
     int err = 0;
     if (page && !conv_id_equal(&page->conv, &a.conv)) return ERR_MALFORMED;
     if (page) err = store_page(s, page, MESSAGE_FRESH, &first);
-    if (!err) err = first > a.after ? skip_to(s, &a.conv, first) : skip_gap(s, &a.conv, a.after);
+    if (!err && page) err = step_over_all(s, page, &moved);
+    if (!err && !moved) err = first > a.after ? skip_to(s, &a.conv, first) : skip_gap(s, &a.conv, a.after);
     if (err) return err == ERR_NOT_FOUND ? 0 : err;    /* nothing above it is stored: no gap after all */
     struct touched *t = sync_touch(s, &a.conv);
     if (!t) return ERR_NOMEM;
@@ -411,6 +460,7 @@ int sync_on_frame(struct sync *s, struct bytes frame)
     if (!s->open) return ERR_HELLO_FIRST;
     switch (m.type) {
     case MSG_MESSAGE: return on_message(s, &m.u.message);
+    case MSG_TOMBSTONE: return on_tombstone(s, &m.u.tombstone);
     case MSG_RECEIPT: return on_receipt(s, &m.u.receipt);
     case MSG_DEVICE_CHANGED: return on_device_changed(s, &m.u.device_changed);
     case MSG_ACCEPTED: return on_accepted(s, &m.u.accepted);

@@ -23,7 +23,10 @@ export const FRAMES = {
     READ: { code: 5, fields: { to: 'where', seq: 'number' } },
     HISTORY: {
         code: 6,
-        fields: { to: 'where', before: optional('number'), after: optional('number'), limit: 'number' },
+        fields: {
+            to: 'where', before: optional('number'), after: optional('number'), limit: 'number',
+            around: optional('number'),
+        },
     },
     DEVICES: { code: 11, fields: { action: 'number', device: optional('device'), name: optional('str') } },
     DELETE: { code: 15, fields: { to: 'where', clientSeq: 'number', settled: 'number', seqs: 'numbers' } },
@@ -42,7 +45,10 @@ export const FRAMES = {
         code: 65,
         fields: { conv: 'id', seq: 'number', id: 'id', clientSeq: 'number', expiryMs: optional('number') },
     },
-    PAGE: { code: 66, fields: { conv: 'id', head: 'number', more: 'bool', records: 'records' } },
+    PAGE: {
+        code: 66,
+        fields: { conv: 'id', head: 'number', more: 'bool', records: 'records', gone: optional('ranges') },
+    },
     INFO_ANSWER: { code: 67, fields: { conv: 'id', seq: 'number', id: 'id', from: 'user', members: 'infoMembers' } },
     PONG: { code: 68, fields: { nowMs: 'number' } },
     ERROR: {
@@ -63,6 +69,7 @@ export const FRAMES = {
     DEVICE_CHANGED: { code: 101, fields: { version: 'number', what: 'number', device: 'device', name: 'str' } },
     SYNCED: { code: 103, fields: {} },
     GOODBYE: { code: 104, fields: { code: 'number', text: 'str', backInMs: 'number' } },
+    TOMBSTONE: { code: 105, fields: { conv: 'id', from: 'number', to: 'number' } },
 };
 
 const NAMES = new Map(Object.entries(FRAMES).map(([name, { code }]) => [code, name]));
@@ -92,6 +99,9 @@ const READ = {
         return BigInt(value).toString(16).padStart(16, '0');
     },
     records(rows) { demand(Array.isArray(rows), 'an array'); return rows.map(row => readFields('MESSAGE', row)); },
+    ranges(rows) {
+        return rows.map(([from, to]) => ({ from: READ.number(from), to: READ.number(to) }));
+    },
     infoMembers(rows) {
         const time = value => (value === null ? null : READ.number(value));
         return rows.map(([user, delivered, read]) => ({ user, deliveredMs: time(delivered), readMs: time(read) }));
