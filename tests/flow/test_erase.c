@@ -1,5 +1,5 @@
 /* test_erase.c - erasing on a running server: what goes, who is told what, what goes on. That no byte of a key is left is
- * test_erase_bytes.c's, and what a crash leaves tests/crash/test_erase_crash.c's. */
+ * test_erase_bytes.c's, and what a crash leaves tests/unit/test_erase.c's. */
 #include <stdlib.h>
 #include <unistd.h>
 
