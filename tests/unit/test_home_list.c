@@ -161,6 +161,33 @@ static void what_is_still_due_is_neither_counted_nor_the_last(void **state)
     expect_list(f, "bob 1 here;");
 }
 
+/* A record of another kind, of alice or bob. */
+static void do_kind(struct fixture *f, const struct user_id *from, uint64_t seq, uint8_t time, enum record_kind kind)
+{
+    static const uint8_t body[8] = { [7] = 1 };
+    struct msg_message m = { .conv = conv_id_direct(&alice, &bob), .seq = seq, .kind = kind, .from = *from,
+                             .device = { 9 }, .client_seq = seq, .id = id_at(time, 'b'), .body = BYTES_OF(body) };
+    bool is_new;
+    assert_int_equal(home_message_put(f->home, &m, MESSAGE_FRESH, &is_new), 0);
+}
+
+static void deletes_and_timers_are_neither_unread_nor_anybodys_last_message(void **state)
+{
+    struct fixture *f = *state;
+    conv_with(f, &bob, 5, 0);
+    say(f, &bob, &bob, 1, 1, "one", MESSAGE_FRESH);
+    say(f, &bob, &bob, 2, 2, "two", MESSAGE_FRESH);
+    do_kind(f, &bob, 3, 3, KIND_TIMER);
+    do_kind(f, &alice, 4, 4, KIND_TIMER);
+    do_kind(f, &alice, 5, 5, KIND_DELETE);
+    expect_list(f, "bob 2 two;");
+    struct seen seen = { 0 };
+    struct conv_id conv = conv_id_direct(&alice, &bob);
+    assert_int_equal(home_message_each_newer(f->home, &conv, &(struct msg_id){ { 0 } }, 100, see_message, &seen), 0);
+    assert_int_equal(seen.count, 4);    /* a timer has its place among what is said, a delete has none */
+    assert_int_equal(seen.seqs[3], 4);
+}
+
 static void more_than_a_list_says_is_not_counted(void **state)
 {
     struct fixture *f = *state;
@@ -417,8 +444,14 @@ static void a_store_of_the_first_version_is_brought_up_with_all_it_has(void **st
     home_close(f->home);
     snprintf(path, sizeof path, "%s/client.db", f->dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "ALTER TABLE messages DROP COLUMN hidden; ALTER TABLE conversations DROP COLUMN "
-                                      "marked; DROP TABLE drafts; DROP TABLE contacts; PRAGMA user_version = 1",
+    assert_int_equal(sqlite3_exec(db, "DROP INDEX messages_expiry; DROP INDEX messages_there;"
+                                      "ALTER TABLE messages DROP COLUMN hidden; ALTER TABLE messages DROP COLUMN expiry;"
+                                      "ALTER TABLE conversations DROP COLUMN marked;"
+                                      "ALTER TABLE conversations DROP COLUMN timer;"
+                                      "ALTER TABLE conversations DROP COLUMN timer_seq;"
+                                      "ALTER TABLE conversations DROP COLUMN timer_by;"
+                                      "ALTER TABLE outbox DROP COLUMN kind; ALTER TABLE account DROP COLUMN clock_off;"
+                                      "DROP TABLE drafts; DROP TABLE contacts; PRAGMA user_version = 1",
                                   NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     f->home = home_at(f->dir);
@@ -434,6 +467,7 @@ int main(void)
         CLAIM(a_conversation_without_messages_is_listed_last),
         CLAIM(unread_are_those_above_the_cursor_and_above_what_was_said_since),
         CLAIM(what_is_still_due_is_neither_counted_nor_the_last),
+        CLAIM(deletes_and_timers_are_neither_unread_nor_anybodys_last_message),
         CLAIM(more_than_a_list_says_is_not_counted),
         CLAIM(a_mark_stays_until_something_is_read),
         CLAIM(what_is_deleted_is_gone_and_does_not_come_back),

@@ -1,5 +1,5 @@
-/* home.c - the folder of a device: opening it, its lock, its schema, its account. The rows are in home_rows.c and
- * home_list.c.
+/* home.c - the folder of a device: opening it, its lock, its schema, its account. The rows are in
+ * home_rows.c, home_list.c and home_gone.c.
  *
  * Files are private by construction: the umask is narrowed while SQLite makes its files (WAL and shared memory
  * included), the folder is 0700, so not even a moment is open. The schema is a list of numbered steps; what a newer
@@ -53,6 +53,15 @@ static const char *const schema_steps[] = {
 
     ("CREATE TABLE contacts ("                       /* struct contact_row; one statement: clang asks, of two strings */
      "  name TEXT PRIMARY KEY, user TEXT NOT NULL UNIQUE, added INTEGER NOT NULL) STRICT, WITHOUT ROWID;"),
+
+    "ALTER TABLE messages ADD COLUMN expiry INTEGER;"
+    "CREATE INDEX messages_expiry ON messages (expiry) WHERE expiry IS NOT NULL;"
+    "CREATE INDEX messages_there ON messages (conversation, id) WHERE hidden = 0 AND kind <= 2;"
+    "ALTER TABLE conversations ADD COLUMN timer INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE conversations ADD COLUMN timer_seq INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE conversations ADD COLUMN timer_by TEXT;"
+    "ALTER TABLE outbox ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE account ADD COLUMN clock_off INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA_VERSION = sizeof schema_steps / sizeof schema_steps[0] };
 
@@ -401,6 +410,7 @@ int home_account_get(struct home *home, struct account *out)
             out->device.v = get_u64(device);
             out->has_generation = column_fixed(stmt, 4, out->generation, sizeof out->generation);
             out->client_seq_max = column_number(stmt, 5);
+            out->clock_off_ms = sqlite3_column_int64(stmt, 6);
         } else {
             err = ERR_CORRUPT;
         }
@@ -420,6 +430,21 @@ int home_account_put(struct home *home, const struct account *account)
     bind_bytes(stmt, 4, BYTES_OF(account->token));
     if (account->has_generation) bind_bytes(stmt, 5, BYTES_OF(account->generation));
     bind_number(stmt, 6, account->client_seq_max);
+    return home_run(home, stmt);
+}
+
+uint64_t account_clock(const struct account *account, uint64_t wall_ms)
+{
+    int64_t off = account->clock_off_ms;
+    uint64_t by = off < 0 ? 0 - (uint64_t)off : (uint64_t)off;
+    if (off < 0) return wall_ms > by ? wall_ms - by : 0;
+    return by < NUMBER_MAX - wall_ms ? wall_ms + by : NUMBER_MAX;
+}
+
+int home_clock_put(struct home *home, int64_t off_ms)
+{
+    sqlite3_stmt *stmt = home_stmt(home, SQL_CLOCK_PUT);
+    sqlite3_bind_int64(stmt, 1, off_ms);
     return home_run(home, stmt);
 }
 

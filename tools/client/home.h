@@ -61,9 +61,13 @@ struct account {
     bool has_generation;
     uint8_t generation[16];
     uint64_t client_seq_max;      /* the highest number ever given to a send */
+    int64_t clock_off_ms;         /* what the server's clock is ahead of this device's; 0: not enough to matter */
 };
 int home_account_get(struct home *home, struct account *out);      /* ERR_NOT_FOUND: not logged in */
 int home_account_put(struct home *home, const struct account *account);
+/* This device's `wall_ms` by the server's clock. */
+uint64_t account_clock(const struct account *account, uint64_t wall_ms);
+int home_clock_put(struct home *home, int64_t off_ms);
 /* The server was restored from a backup: sequences and cursors are of no use any more, messages stay by id. */
 int home_generation_put(struct home *home, const uint8_t generation[static 16], bool forget);
 
@@ -99,12 +103,11 @@ struct message_row {
     struct user_id peer;
     bool has_seq;                 /* false: from before the server was restored */
     enum message_state state;
-    bool hidden;                  /* deleted here, for its owner alone: the body is gone, the place stays */
+    bool hidden;                  /* deleted here, for its owner alone, or disappeared when its time came: the body is
+                                   * gone, the place stays */
 };
 /* *new_out: no message of this id was there. An older state is only raised. A tombstone takes the body away. */
 int home_message_put(struct home *home, const struct msg_message *m, enum message_state state, bool *new_out);
-/* Its sender deleted it for everyone: a tombstone is left. Nothing when it is not there. */
-int home_message_delete(struct home *home, const struct conv_id *conv, uint64_t seq);
 int home_message_show(struct home *home, const struct msg_id *id);
 int home_message_arrive(struct home *home, const struct msg_id *id);      /* PAGED becomes FRESH */
 /* The state of the message with this sequence, or ERR_NOT_FOUND. */
@@ -119,6 +122,32 @@ int home_message_each_fresh(struct home *home, const struct conv_id *conv, messa
 /* The last `limit` below sequence `before` (0: from the end), oldest first; without hidden ones. */
 int home_message_each_last(struct home *home, const struct conv_id *conv, uint64_t before, uint32_t limit,
                            message_fn *fn, void *arg);
+
+/* ---- what goes: deleted for everyone, disappearing by time, and a conversation's timer ---- */
+
+enum { EXPIRE_ROWS_MAX = 256 };   /* that one home_expire() takes away: some milliseconds */
+
+/* Its sender deleted it for everyone: a tombstone is left. Nothing when it is not there. */
+int home_message_delete(struct home *home, const struct conv_id *conv, uint64_t seq);
+/* Up to EXPIRE_ROWS_MAX messages whose time has come at `now_ms` (by the server's clock) become hidden ones; `gone` is
+ * told the conversation of each. *more_out: others wait. Costs what it takes away, found by an index; where there is
+ * nothing, nothing is written. */
+typedef int gone_fn(void *arg, const struct conv_id *conv);
+int home_expire(struct home *home, uint64_t now_ms, gone_fn *gone, void *arg, bool *more_out);
+/* When the next one goes. ERR_NOT_FOUND: none has a time. */
+int home_expiry_next(struct home *home, uint64_t *expiry_ms_out);
+
+struct timer_row {
+    uint64_t seconds;             /* how long messages stay; 0: for good */
+    bool is_told;                 /* by the record of who set it, `by`; else gathered from what messages carry */
+    struct user_id by;
+};
+/* The newest record of all that come counts, in whatever order they do. What a message carries tells the timer only as
+ * long as no record did: its sender may have wanted less. Nothing for a conversation that is not there. */
+int home_timer_put(struct home *home, const struct conv_id *conv, uint64_t seq, const struct user_id *by,
+                   uint64_t seconds);
+int home_timer_learn(struct home *home, const struct conv_id *conv, uint64_t seq, uint64_t seconds);
+int home_timer_get(struct home *home, const struct conv_id *conv, struct timer_row *out);        /* ERR_NOT_FOUND */
 
 /* ---- conversations as people see them: lists, unread, pages by time, drafts, search ---- */
 
@@ -189,12 +218,15 @@ int home_contact_each(struct home *home, contact_fn *fn, void *arg);            
 struct outbox_row {
     uint64_t client_seq;
     struct user_id to;
-    struct bytes body;            /* good during the call */
+    enum record_kind kind;        /* KIND_MESSAGE; KIND_DELETE and KIND_TIMER are requests that are named like a send */
+    struct bytes body;            /* as that record's; good during the call */
     uint64_t created_ms;
     bool sent;                    /* was transmitted: its number and bytes are fixed */
 };
 int home_outbox_add(struct home *home, const struct user_id *to, struct bytes body, uint64_t now_ms,
                     uint64_t *client_seq_out);
+int home_outbox_add_as(struct home *home, const struct user_id *to, enum record_kind kind, struct bytes body,
+                       uint64_t now_ms, uint64_t *client_seq_out);
 typedef int outbox_fn(void *arg, const struct outbox_row *row);
 int home_outbox_each(struct home *home, outbox_fn *fn, void *arg);              /* by rising number */
 /* The first of each recipient: a conversation keeps the order of its sends when each waits for the one before. */

@@ -11,26 +11,32 @@
 
 #define MESSAGE_COLUMNS \
     "m.id, m.conversation, m.seq, m.kind, m.flags, m.counted, m.sender, m.device, m.client_seq, m.body, m.state, c.peer, " \
-    "m.hidden"
+    "m.hidden, m.expiry"
 #define MESSAGE_FROM " FROM messages m JOIN conversations c ON c.id = m.conversation "
 
-/* What can be shown: no longer due as an event, and no record of another kind than messages and tombstones. */
-#define MESSAGE_THERE "(m.state = 2 OR c.stored IS NULL OR m.seq IS NULL OR m.seq <= c.stored) AND m.kind <= 2 "
+/* What can be shown: no longer due as an event. What is said, or was: messages and tombstones; among them stand the
+ * settings of the timer. */
+#define MESSAGE_CAME "(m.state = 2 OR c.stored IS NULL OR m.seq IS NULL OR m.seq <= c.stored) "
+#define MESSAGE_SAID "m.kind <= 2 AND " MESSAGE_CAME
+#define MESSAGE_THERE "(m.kind <= 2 OR m.kind = 5) AND " MESSAGE_CAME
 #define CONV_COLUMNS "c.id, c.peer, c.stored, c.read, c.read_told, c.marked, (SELECT m.id FROM messages m " \
-    "WHERE m.conversation = c.id AND m.hidden = 0 AND " MESSAGE_THERE "ORDER BY m.id DESC LIMIT 1) AS last"
+    "WHERE m.conversation = c.id AND m.hidden = 0 AND " MESSAGE_SAID "ORDER BY m.id DESC LIMIT 1) AS last"
+
+#define OUTBOX_COLUMNS "client_seq, recipient, body, created, sent, kind"
 
 #define HOME_SQL(X)                                                                                                    \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
     X(COMMIT, "COMMIT")                                                                                                \
     X(ROLLBACK, "ROLLBACK")                                                                                            \
-    X(ACCOUNT_GET, "SELECT server, user, device, token, generation, client_seq_max FROM account")                      \
+    X(ACCOUNT_GET, "SELECT server, user, device, token, generation, client_seq_max, clock_off FROM account")           \
     X(ACCOUNT_PUT, "INSERT INTO account (one, server, user, device, token, generation, client_seq_max) "               \
                    "VALUES (1, ?, ?, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET server = excluded.server, "           \
                    "user = excluded.user, device = excluded.device, token = excluded.token, "                          \
                    "generation = excluded.generation, client_seq_max = excluded.client_seq_max")                       \
     X(GENERATION_PUT, "UPDATE account SET generation = ?")                                                             \
+    X(CLOCK_PUT, "UPDATE account SET clock_off = ?")                                                                   \
     X(FORGET_SEQUENCES, "UPDATE messages SET seq = NULL")                                                              \
-    X(FORGET_CONVERSATIONS, "UPDATE conversations SET stored = NULL, read = 0, read_told = 0")                         \
+    X(FORGET_CONVERSATIONS, "UPDATE conversations SET stored = NULL, read = 0, read_told = 0, timer_seq = 0")          \
     X(FORGET_CURSORS, "DELETE FROM cursors")                                                                           \
     X(CONV_GET, "SELECT id, peer, stored, read, read_told FROM conversations WHERE id = ?")                            \
     X(CONV_PUT, "INSERT INTO conversations (id, peer, stored, read, read_told) VALUES (?, ?, ?, ?, ?) "                \
@@ -45,12 +51,20 @@
                     "WHERE excluded.delivered > delivered OR excluded.read > read")                                    \
     X(MESSAGE_HAS, "SELECT 1 FROM messages WHERE id = ?")                                                              \
     X(MESSAGE_PUT, "INSERT INTO messages (id, conversation, seq, kind, flags, counted, sender, device, client_seq, "   \
-                   "body, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "                                            \
+                   "body, state, expiry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "                                 \
                    "ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = max(state, excluded.state), "           \
                    "kind = max(kind, excluded.kind), "                                                                 \
+                   "expiry = CASE WHEN hidden THEN NULL ELSE coalesce(expiry, excluded.expiry) END, "                  \
                    "body = CASE WHEN hidden THEN body WHEN max(kind, excluded.kind) > 1 OR length(body) = 0 "          \
                    "THEN excluded.body ELSE body END")                                                                 \
     X(MESSAGE_DELETE, "UPDATE messages SET kind = 2, body = x'' WHERE conversation = ? AND seq = ? AND kind = 1")      \
+    X(MESSAGE_HIDE, "UPDATE messages SET hidden = 1, body = x'', state = 2, expiry = NULL WHERE id = ?")               \
+    X(EXPIRED, "SELECT id, conversation FROM messages WHERE expiry <= ? ORDER BY expiry LIMIT ?")                      \
+    X(EXPIRY_NEXT, "SELECT min(expiry) FROM messages WHERE expiry IS NOT NULL")                                        \
+    X(TIMER_PUT, "UPDATE conversations SET timer = ?, timer_by = ?, timer_seq = ?3 WHERE id = ? AND timer_seq < ?3")   \
+    X(TIMER_LEARN, "UPDATE conversations SET timer = ?1, timer_seq = ?2 "                                              \
+                   "WHERE id = ?3 AND timer_by IS NULL AND timer_seq < ?2")                                            \
+    X(TIMER_GET, "SELECT timer, timer_by FROM conversations WHERE id = ?")                                             \
     X(MESSAGE_SHOW, "UPDATE messages SET state = 2 WHERE id = ?")                                                      \
     X(MESSAGE_ARRIVE, "UPDATE messages SET state = 1 WHERE id = ? AND state = 0")                                      \
     X(MESSAGE_STATE, "SELECT id, state FROM messages WHERE conversation = ? AND seq = ?")                              \
@@ -62,15 +76,15 @@
     X(MESSAGE_FRESH_IN, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM                                                         \
                         "WHERE m.state = 1 AND m.seq <= c.stored AND c.id = ? ORDER BY m.id")                          \
     X(MESSAGE_LAST, "SELECT * FROM (SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE c.id = ?1 "                           \
-                    "AND (?2 = 0 OR m.seq < ?2) AND m.hidden = 0 ORDER BY m.id DESC LIMIT ?3) ORDER BY id")                             \
+                    "AND (?2 = 0 OR m.seq < ?2) AND m.hidden = 0 ORDER BY m.id DESC LIMIT ?3) ORDER BY id")            \
     X(SUMMARY_EACH, "SELECT " CONV_COLUMNS " FROM conversations c ORDER BY last DESC, c.peer LIMIT ?")                 \
     X(SUMMARY_GET, "SELECT " CONV_COLUMNS " FROM conversations c WHERE c.id = ?")                                      \
     X(UNREAD, "SELECT m.flags & 1, m.sender = (SELECT user FROM account), m.hidden " MESSAGE_FROM                      \
               "WHERE m.conversation = ?1 AND m.seq > c.read AND (c.stored IS NULL OR m.seq <= c.stored OR m.state = 2) " \
-              "ORDER BY m.seq DESC")                                                                                   \
+              "AND m.kind <= 2 ORDER BY m.seq DESC")                                                                   \
     X(CONV_MARK, "UPDATE conversations SET marked = ? WHERE id = ?")                                                   \
-    X(MESSAGE_HIDE, "UPDATE messages SET hidden = 1, body = x'', state = 2 WHERE id = ?")                              \
-    X(CONV_HIDE, "UPDATE messages SET hidden = 1, body = x'', state = 2 WHERE conversation = ? AND hidden = 0")        \
+    X(CONV_HIDE, "UPDATE messages SET hidden = 1, body = x'', state = 2, expiry = NULL "                               \
+                 "WHERE conversation = ? AND hidden = 0")                                                              \
     X(MESSAGE_OLDER, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE m.conversation = ? AND m.id < ? AND "               \
                      MESSAGE_THERE "ORDER BY m.id DESC LIMIT ?")                                                       \
     X(MESSAGE_NEWER, "SELECT " MESSAGE_COLUMNS MESSAGE_FROM "WHERE m.conversation = ? AND m.id > ? AND "               \
@@ -90,11 +104,11 @@
     X(CONTACT_EACH, "SELECT name, user, added FROM contacts ORDER BY name")                                            \
     X(SEQ_MAX, "SELECT client_seq_max FROM account")                                                                   \
     X(SEQ_SET, "UPDATE account SET client_seq_max = ?")                                                                \
-    X(OUTBOX_ADD, "INSERT INTO outbox (client_seq, recipient, body, created, sent) VALUES (?, ?, ?, ?, 0)")            \
-    X(OUTBOX_EACH, "SELECT client_seq, recipient, body, created, sent FROM outbox ORDER BY client_seq")                \
-    X(OUTBOX_FIRST, "SELECT client_seq, recipient, body, created, sent FROM outbox WHERE client_seq IN "               \
+    X(OUTBOX_ADD, "INSERT INTO outbox (client_seq, recipient, body, created, sent, kind) VALUES (?, ?, ?, ?, 0, ?)")   \
+    X(OUTBOX_EACH, "SELECT " OUTBOX_COLUMNS " FROM outbox ORDER BY client_seq")                                        \
+    X(OUTBOX_FIRST, "SELECT " OUTBOX_COLUMNS " FROM outbox WHERE client_seq IN "                                       \
                     "(SELECT min(client_seq) FROM outbox GROUP BY recipient) ORDER BY client_seq LIMIT 64")            \
-    X(OUTBOX_GET, "SELECT client_seq, recipient, body, created, sent FROM outbox WHERE client_seq = ?")                \
+    X(OUTBOX_GET, "SELECT " OUTBOX_COLUMNS " FROM outbox WHERE client_seq = ?")                                        \
     X(OUTBOX_SENT, "UPDATE outbox SET sent = 1 WHERE client_seq = ?")                                                  \
     X(OUTBOX_REMOVE, "DELETE FROM outbox WHERE client_seq = ?")                                                        \
     X(OUTBOX_MIN, "SELECT min(client_seq) FROM outbox")                                                                \
@@ -149,6 +163,8 @@ int message_read(sqlite3_stmt *stmt, struct message_row *out);
 int conv_read(sqlite3_stmt *stmt, struct conv_row *out);
 /* Every row of a statement of MESSAGE_COLUMNS. ERR_NOT_FOUND: there was none. */
 int message_each(struct home *home, sqlite3_stmt *stmt, message_fn *fn, void *arg);
+/* `fn` in a transaction of its own, or in the one that is open. */
+int home_within(struct home *home, int (*fn)(struct home *home, void *arg), void *arg);
 int none_is_fine(int err);                                /* ERR_NOT_FOUND becomes 0 */
 
 #endif

@@ -117,14 +117,7 @@ int home_message_put(struct home *home, const struct msg_message *m, enum messag
     bind_number(stmt, 9, m->client_seq);
     bind_bytes(stmt, 10, m->body);
     bind_number(stmt, 11, state);
-    return home_run(home, stmt);
-}
-
-int home_message_delete(struct home *home, const struct conv_id *conv, uint64_t seq)
-{
-    sqlite3_stmt *stmt = home_stmt(home, SQL_MESSAGE_DELETE);
-    bind_conv(stmt, 1, conv);
-    bind_number(stmt, 2, seq);
+    if (m->expiry_ms) bind_number(stmt, 12, m->expiry_ms);
     return home_run(home, stmt);
 }
 
@@ -186,6 +179,7 @@ int message_read(sqlite3_stmt *stmt, struct message_row *out)
     out->m.body = column_bytes(stmt, 9);
     out->state = (enum message_state)column_number(stmt, 10);
     out->hidden = column_number(stmt, 12) != 0;
+    out->m.expiry_ms = column_number(stmt, 13);
     return 0;
 }
 
@@ -256,8 +250,7 @@ static int seq_max_set(struct home *home, uint64_t v)
     return home_run(home, stmt);
 }
 
-/* Runs `fn` in a transaction, or in the one that is open. */
-static int in_transaction(struct home *home, int (*fn)(struct home *home, void *arg), void *arg)
+int home_within(struct home *home, int (*fn)(struct home *home, void *arg), void *arg)
 {
     if (!sqlite3_get_autocommit(home->db)) return fn(home, arg);
     int err = home_begin(home);
@@ -280,14 +273,21 @@ static int outbox_add(struct home *home, void *arg)
     bind_str(stmt, 2, row->to.v);
     bind_bytes(stmt, 3, row->body);
     bind_number(stmt, 4, row->created_ms);
+    bind_number(stmt, 5, row->kind);
     return home_run(home, stmt);
 }
 
 int home_outbox_add(struct home *home, const struct user_id *to, struct bytes body, uint64_t now_ms,
                     uint64_t *client_seq_out)
 {
-    struct outbox_row row = { .to = *to, .body = body, .created_ms = now_ms };
-    int err = in_transaction(home, outbox_add, &row);
+    return home_outbox_add_as(home, to, KIND_MESSAGE, body, now_ms, client_seq_out);
+}
+
+int home_outbox_add_as(struct home *home, const struct user_id *to, enum record_kind kind, struct bytes body,
+                       uint64_t now_ms, uint64_t *client_seq_out)
+{
+    struct outbox_row row = { .to = *to, .body = body, .created_ms = now_ms, .kind = kind };
+    int err = home_within(home, outbox_add, &row);
     if (!err) *client_seq_out = row.client_seq;
     return err;
 }
@@ -302,6 +302,7 @@ static int outbox_walk(struct home *home, sqlite3_stmt *stmt, outbox_fn *fn, voi
         row.body = column_bytes(stmt, 2);
         row.created_ms = column_number(stmt, 3);
         row.sent = column_number(stmt, 4) != 0;
+        row.kind = (enum record_kind)column_number(stmt, 5);
         err = column_user(stmt, 1, &row.to) ? fn(arg, &row) : ERR_CORRUPT;
         if (err) break;
     }
@@ -381,7 +382,7 @@ static int outbox_raise(struct home *home, void *arg)
 
 int home_outbox_raise(struct home *home, uint64_t client_seq_max)
 {
-    return in_transaction(home, outbox_raise, &client_seq_max);
+    return home_within(home, outbox_raise, &client_seq_max);
 }
 
 int home_refusal_put(struct home *home, uint64_t client_seq, int err, const char *text, uint64_t now_ms)

@@ -167,8 +167,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 static uint64_t next_due(const struct online *o, uint64_t until_ms)
 {
-    if (!o->link) return least(until_ms, o->try_ms);
-    uint64_t due = least(least(until_ms, link_due_ms(o->link)), sync_due_ms(o->sync));
+    uint64_t due = least(until_ms, sync_due_ms(o->sync));
+    if (!o->link) return least(due, o->try_ms);
+    due = least(due, link_due_ms(o->link));
     uint64_t beat = sync_is_open(o->sync) ? sync_welcome(o->sync)->heartbeat_ms : 0;
     if (beat == 0) return due;
     due = least(due, link_heard_ms(o->link) + 2 * beat);
@@ -200,7 +201,7 @@ int online_turn(struct online *o, int fd, bool *ready_out, uint64_t until_ms)
         if (o->link) err = online_step(o);
     }
     if (!err && o->link && (p[0].revents || mono_ms() >= link_due_ms(o->link))) err = advance(o);
-    if (!err && o->link && sync_due_ms(o->sync) <= mono_ms()) err = online_step(o);
+    if (!err && sync_due_ms(o->sync) <= mono_ms()) err = online_step(o);    /* messages disappear without a link too */
     if (!err && o->link) keep_alive(o, mono_ms());
     *ready_out = p[2].revents != 0;
     return err ? err : o->fatal;

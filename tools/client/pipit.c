@@ -43,6 +43,24 @@ static int use_server(struct pipit *p, const struct pipit_server *server, char w
     return url_parse(p->server, &p->url, why);
 }
 
+static int nothing_more(void *arg, const struct conv_id *conv)
+{
+    (void)arg;
+    (void)conv;
+    return 0;
+}
+
+/* Whose time came while no program was there is gone before anything is looked at. Where that cannot be written now,
+ * the next turn tries again. */
+static int expire_all(struct pipit *p)
+{
+    bool more = true;
+    int err = 0;
+    while (!err && more)
+        err = home_expire(p->home, account_clock(&p->account, wall_ms()), nothing_more, NULL, &more);
+    return err == ERR_NO_SPACE || err == ERR_IN_USE ? 0 : err;
+}
+
 int pipit_open(const char *dir, const struct pipit_server *server, struct pipit **out, char why[static PIPIT_WHY_MAX])
 {
     struct pipit *p = calloc(1, sizeof *p);
@@ -52,6 +70,7 @@ int pipit_open(const char *dir, const struct pipit_server *server, struct pipit 
     int err = home_open(dir, false, &p->home, why);
     if (!err) err = home_account_get(p->home, &p->account);
     if (!err) err = use_server(p, server, why);
+    if (!err) err = expire_all(p);
     if (!err) {
         *out = p;
         return 0;

@@ -153,6 +153,46 @@ static int conclude(struct sync *s, const struct touched *t)
     return err;
 }
 
+/* Sequences of a DELETE, as its record will have them. */
+static int put_seqs(struct bytes body, struct buf *seqs)
+{
+    uint64_t seq;
+    int err = 0;
+    while (!err && body_next(&body, &seq) == 0) err = seqs_add(seqs, seq);
+    return err;
+}
+
+static int put_send(struct sync *s, uint64_t ref, const struct outbox_row *row, uint64_t settled)
+{
+    const struct where to = { .is_user = true, .user = row->to };
+    struct msg m = { .type = MSG_SEND, .has_ref = true, .ref = ref };
+    struct bytes body = row->body;
+    uint64_t seconds = 0;
+    struct buf seqs;
+    int err = 0;
+    buf_init(&seqs, FRAME_BYTES_MAX);
+    switch (row->kind) {
+    case KIND_DELETE:
+        m.type = MSG_DELETE;
+        err = put_seqs(body, &seqs);
+        m.u.remove = (struct msg_remove){ .to = to, .client_seq = row->client_seq, .settled = settled,
+                                          .seqs = buf_bytes(&seqs) };
+        break;
+    case KIND_TIMER:
+        m.type = MSG_TIMER;
+        err = body_next(&body, &seconds) ? ERR_CORRUPT : 0;
+        m.u.timer = (struct msg_timer){ .to = to, .client_seq = row->client_seq, .settled = settled,
+                                        .expire_s = seconds };
+        break;
+    default:
+        m.u.send = (struct msg_send){ .to = to, .client_seq = row->client_seq, .settled = settled, .body = body };
+        break;
+    }
+    if (!err) err = put_frame(&s->out, &m);
+    buf_fini(&seqs);
+    return err;
+}
+
 static int transmit(void *arg, const struct outbox_row *row)
 {
     struct sync *s = arg;
@@ -163,11 +203,7 @@ static int transmit(void *arg, const struct outbox_row *row)
     if (!a) return 0;    /* when another has its answer */
     int err = home_outbox_settled(s->home, &settled);
     if (!err && !row->sent) err = home_outbox_sent(s->home, row->client_seq);
-    if (err) return err;
-    struct msg m = { .type = MSG_SEND, .has_ref = true, .ref = a->ref };
-    m.u.send = (struct msg_send){ .to = { .is_user = true, .user = row->to }, .client_seq = row->client_seq,
-                                  .settled = settled, .body = row->body };
-    return put_frame(&s->out, &m);
+    return err ? err : put_send(s, a->ref, row, settled);
 }
 
 static int run_errand(void *arg, uint64_t id, struct bytes request)
@@ -183,6 +219,31 @@ static int run_errand(void *arg, uint64_t id, struct bytes request)
     m.has_ref = true;
     m.ref = a->ref;
     return put_frame(&s->out, &m);
+}
+
+/* ---- what disappears ---- */
+
+uint64_t sync_clock(const struct sync *s)
+{
+    return account_clock(s->account, s->now.wall_ms);
+}
+
+static int touch_gone(void *arg, const struct conv_id *conv)
+{
+    return sync_touch(arg, conv) ? 0 : ERR_NOMEM;
+}
+
+static int expire(struct sync *s)
+{
+    uint64_t now = sync_clock(s), next = 0, wait;
+    bool more;
+    int err = home_expire(s->home, now, touch_gone, s, &more);
+    if (!err) err = home_expiry_next(s->home, &next);
+    if (err == ERR_NOT_FOUND) s->expire_ms = UINT64_MAX;
+    if (err) return err == ERR_NOT_FOUND ? 0 : err;
+    wait = more || next <= now ? 0 : next - now;
+    s->expire_ms = s->now.mono_ms + (wait < EXPIRE_LOOK_MS ? wait : EXPIRE_LOOK_MS);
+    return 0;
 }
 
 static void forget(struct sync *s)
@@ -215,7 +276,7 @@ int sync_read(struct sync *s, const struct conv_id *conv, uint64_t seq)
 
 int sync_end(struct sync *s)
 {
-    int err = 0;
+    int err = expire(s);
     for (size_t i = 0; !err && i < s->touched_count; i++) err = conclude(s, &s->touched[i]);
     if (!err && s->open) err = home_outbox_each_first(s->home, transmit, s);
     if (!err && s->open) err = home_errand_each(s->home, run_errand, s);
@@ -245,6 +306,7 @@ void sync_abort(struct sync *s)
     home_rollback(s->home);
     forget(s);
     s->open = false;
+    s->expire_ms = s->now.mono_ms + EXPIRE_LOOK_MS;    /* what was taken away is back */
 }
 
 /* ---- the rest of the face ---- */
@@ -331,7 +393,7 @@ const struct msg_welcome *sync_welcome(const struct sync *s)
 
 uint64_t sync_due_ms(const struct sync *s)
 {
-    uint64_t due = UINT64_MAX;
+    uint64_t due = s->expire_ms;
     for (size_t i = 0; i < s->ask_count; i++)
         if (s->asks[i].again_ms != 0 && s->asks[i].again_ms < due) due = s->asks[i].again_ms;
     return due;

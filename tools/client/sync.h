@@ -9,6 +9,9 @@
  * filled from HISTORY first; what a TOMBSTONE or a page says is gone is stepped over. A device that is new in a conversation is due what the first MESSAGE brings, and what
  * follows; before that its own accepted sends prove nothing, except for the very first message of all.
  *
+ * Messages disappear when their time has come, by this device's clock put right by what WELCOME said, whether there is
+ * a link or not: a slice in each transaction, and sync_due_ms() asks for the next.
+ *
  * Sends: a row of the outbox, transmitted with the same number and bytes until it is answered, by ACCEPTED, by ERROR
  * without "again", or by the message itself coming back. One for each recipient is under way at a time.
  * Thread: one. */
@@ -21,24 +24,27 @@ enum {
     RETRY_MS = 1000,              /* when an ERROR with "again" names no time: this, then double it each time */
     RETRY_MS_MAX = 60000,         /* whatever time it names */
     CLOCK_OFF_MS = 60000,         /* people do not notice less */
+    EXPIRE_LOOK_MS = 60000,       /* while messages have a time, the clock is looked at so often: it may have been set */
 };
 
 enum sync_kind {
     SYNC_WELCOME,                 /* the session is open; sync_welcome() tells more */
-    SYNC_MESSAGE,                 /* new in the store: conv, seq, id, user (from), device; to be shown when fresh */
+    SYNC_MESSAGE,                 /* new in the store: conv, seq, id, user (from), device, record; to be shown when
+                                   * fresh */
     SYNC_CLOCK,                   /* this device's clock is off by more than CLOCK_OFF_MS: text. Once for each struct
                                    * sync */
     SYNC_DEVICE,                  /* the user's devices have changed: device, change (enum device_change), text (its
                                    * name) */
     SYNC_GONE,                    /* the records seq..number of conv, with user, are gone: none of them came or will */
     SYNC_RECEIPT,                 /* another member's cursors moved: conv, user, delivered, read, time_ms */
-    SYNC_ACCEPTED,                /* own send: conv, seq, id, client_seq, user (to) */
-    SYNC_REFUSED,                 /* own send, for good: client_seq, err, text, user (to) */
+    SYNC_ACCEPTED,                /* own send: conv, seq, id, client_seq, user (to), record */
+    SYNC_REFUSED,                 /* own send, for good: client_seq, err, text, user (to), record */
     SYNC_LATER,                   /* not now, and tried again by itself in time_ms: err, text; an own send: client_seq,
                                      user (to). Told when a request first meets this error, not at each try */
     SYNC_ERROR,                   /* an ERROR that answers HELLO, or nothing that waits: err, again, time_ms, text */
     SYNC_MOVED,                   /* conv: what of it is there without a gap, or the user's own read cursor, may have
-                                     moved. Told last, once for each conversation that a transaction touched */
+                                     moved, or messages of it have disappeared. Told last, once for each conversation
+                                     that a transaction touched */
     SYNC_SYNCED,                  /* all that waited at HELLO has come */
     SYNC_PONG,                    /* number: what sync_ping() returned */
     SYNC_GOODBYE,                 /* err, text, time_ms: when to come back (0: as you like) */
@@ -50,6 +56,7 @@ struct sync_event {
     struct user_id user;
     struct device_id device;
     uint64_t seq, client_seq, delivered, read, time_ms, number, change;
+    uint64_t record;              /* enum record_kind: what came, or what was sent. 0: neither */
     int err;
     bool again;
     char text[160];

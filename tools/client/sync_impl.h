@@ -35,6 +35,7 @@ struct sync {
     struct sync_time now;         /* of this transaction */
     bool open, synced;
     bool told_clock;
+    uint64_t expire_ms;           /* mono_ms: look then for what has disappeared; UINT64_MAX: nothing has a time */
     uint64_t ref;
     struct msg_welcome welcome;
     struct ask *asks;
@@ -56,6 +57,9 @@ int sync_cursor(struct sync *s, const struct conv_id *conv, uint64_t seq, enum m
 
 /* Takes `stored` forward as far as messages are there without a gap. */
 int sync_extend(struct sync *s, struct conv_row *row);
+
+/* `now` by the server's clock. */
+uint64_t sync_clock(const struct sync *s);
 
 /* By its conversation when `conv` is given, else by its number. NULL: none. */
 struct ask *sync_ask_find(struct sync *s, enum ask_kind kind, uint64_t number, const struct conv_id *conv);

@@ -20,17 +20,19 @@ static struct ask *ask_of_ref(struct sync *s, const struct msg *m)
     return NULL;
 }
 
-static int take_recipient(void *arg, const struct outbox_row *row)
+static int take_send(void *arg, const struct outbox_row *row)
 {
-    *(struct user_id *)arg = row->to;
+    struct sync_event *e = arg;
+    e->user = row->to;
+    e->record = row->kind;
     return 0;
 }
 
-/* Whom a send is for; "" when nobody is left to send it to. */
-static int recipient_of(struct sync *s, uint64_t client_seq, struct user_id *to)
+/* What a send is, and for whom; "" when nobody is left to send it to. */
+static int tell_send(struct sync *s, uint64_t client_seq, struct sync_event *e)
 {
-    *to = (struct user_id){ "" };
-    int err = home_outbox_get(s->home, client_seq, take_recipient, to);
+    e->client_seq = client_seq;
+    int err = home_outbox_get(s->home, client_seq, take_send, e);
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 
@@ -48,9 +50,7 @@ static int ask_later(struct sync *s, struct ask *a, const struct msg_error *e)
     told->err = -(int)e->code;
     told->time_ms = wait;
     set_text(told, e->text);
-    if (a->kind != ASK_SEND) return 0;
-    told->client_seq = a->number;
-    return recipient_of(s, a->number, &told->user);
+    return a->kind == ASK_SEND ? tell_send(s, a->number, told) : 0;
 }
 
 /* ---- what comes ---- */
@@ -93,6 +93,7 @@ static int settle(struct sync *s, const struct msg_message *m, const struct user
     e->seq = m->seq;
     e->id = m->id;
     e->client_seq = m->client_seq;
+    e->record = m->kind;
     e->user = *to;
     return 0;
 }
@@ -115,6 +116,32 @@ static int delete_named(struct sync *s, const struct msg_message *m)
     return err;
 }
 
+/* How long messages stay from here on. A message tells it by the time it carries; one without a body tells nothing. */
+static int take_timer(struct sync *s, const struct msg_message *m)
+{
+    struct bytes rest = m->body;
+    uint64_t seconds, sent_ms = msg_id_ms(&m->id);
+    if (m->kind == KIND_TIMER)
+        return body_next(&rest, &seconds) || seconds > NUMBER_MAX
+                   ? 0 : home_timer_put(s->home, &m->conv, m->seq, &m->from, seconds);
+    if (m->kind != KIND_MESSAGE) return 0;
+    seconds = m->expiry_ms > sent_ms ? (m->expiry_ms - sent_ms) / 1000 : 0;
+    return home_timer_learn(s->home, &m->conv, m->seq, seconds);
+}
+
+/* The record, and what it does to others. One whose time has come keeps its place alone. */
+static int put_record(struct sync *s, const struct msg_message *m, enum message_state state, bool *new_out)
+{
+    struct msg_message left = *m;
+    bool is_late = m->expiry_ms && m->expiry_ms <= sync_clock(s);
+    if (is_late) left.body = BYTES_NONE;
+    int err = home_message_put(s->home, &left, state, new_out);
+    if (!err && is_late) err = home_message_hide(s->home, &m->id);
+    if (is_late) *new_out = false;
+    if (!err && m->kind == KIND_DELETE) err = delete_named(s, m);
+    return err ? err : take_timer(s, m);
+}
+
 /* A record, as an event or out of a page. */
 static int store_record(struct sync *s, const struct msg_message *m, enum message_state state)
 {
@@ -122,8 +149,7 @@ static int store_record(struct sync *s, const struct msg_message *m, enum messag
     bool is_new;
     if (m->seq == 0) return ERR_RANGE;
     int err = conv_need(s, &m->conv, peer_of(s, m), &row);
-    if (!err) err = home_message_put(s->home, m, is_own(s, m) ? MESSAGE_SHOWN : state, &is_new);
-    if (!err && m->kind == KIND_DELETE) err = delete_named(s, m);
+    if (!err) err = put_record(s, m, is_own(s, m) ? MESSAGE_SHOWN : state, &is_new);
     if (err) return err;
     if (is_own(s, m)) {
         err = home_outbox_get(s->home, m->client_seq, nothing, NULL);
@@ -138,6 +164,7 @@ static int store_record(struct sync *s, const struct msg_message *m, enum messag
     e->id = m->id;
     e->user = m->from;
     e->device = m->device;
+    e->record = m->kind;
     return 0;
 }
 
@@ -171,19 +198,20 @@ static int take_body(void *arg, const struct outbox_row *row)
     struct conv_row conv;
     a->to = row->to;
     a->m.body = row->body;
-    a->m.flags = is_self(a->s, &row->to) ? 0 : RECORD_COUNTS;
+    a->m.kind = row->kind;
+    a->m.flags = is_self(a->s, &row->to) || row->kind != KIND_MESSAGE ? 0 : RECORD_COUNTS;
     int err = conv_need(a->s, &a->m.conv, &row->to, &conv);
     if (!err && !conv.has_stored && a->m.seq == 1) {
         conv.has_stored = true;    /* nothing can be before it */
         err = home_conv_put(a->s->home, &conv);
     }
-    return err ? err : home_message_put(a->s->home, &a->m, MESSAGE_SHOWN, &is_new);
+    return err ? err : put_record(a->s, &a->m, MESSAGE_SHOWN, &is_new);
 }
 
 static int on_accepted(struct sync *s, const struct msg_accepted *acc)
 {
     struct accepting a = { .s = s };
-    a.m = (struct msg_message){ .conv = acc->conv, .seq = acc->seq, .id = acc->id, .kind = KIND_MESSAGE,
+    a.m = (struct msg_message){ .conv = acc->conv, .seq = acc->seq, .id = acc->id, .expiry_ms = acc->expiry_ms,
                                 .from = s->account->user, .device = s->account->device,
                                 .client_seq = acc->client_seq };
     if (acc->seq == 0) return ERR_RANGE;
@@ -232,12 +260,17 @@ static int read_again(void *arg, const struct conv_row *row)
     return sync_cursor(arg, &row->id, row->read, MSG_READ);
 }
 
-/* Times shown are the server's, from message ids: so who looks at a wrong clock is told that it is wrong. */
+/* Times shown are the server's, from message ids: so who looks at a wrong clock is told that it is wrong. Messages
+ * disappear by the server's time too. */
 static int check_clock(struct sync *s, uint64_t server_ms)
 {
     bool behind = s->now.wall_ms < server_ms;
     uint64_t off_ms = behind ? server_ms - s->now.wall_ms : s->now.wall_ms - server_ms;
-    if (off_ms <= CLOCK_OFF_MS || s->told_clock) return 0;
+    int64_t off = off_ms <= CLOCK_OFF_MS ? 0 : behind ? (int64_t)off_ms : -(int64_t)off_ms;
+    int err = off == s->account->clock_off_ms ? 0 : home_clock_put(s->home, off);
+    if (err) return err;
+    s->account->clock_off_ms = off;
+    if (off == 0 || s->told_clock) return 0;
     struct sync_event *e = sync_tell(s, SYNC_CLOCK);
     if (!e) return ERR_NOMEM;
     s->told_clock = true;
@@ -369,13 +402,9 @@ static int on_fill(struct sync *s, struct ask a, const struct msg_page *page)
 
 static int on_refused(struct sync *s, uint64_t client_seq, const struct msg_error *e)
 {
-    struct user_id to;
-    int err = recipient_of(s, client_seq, &to);
-    if (err) return err;
     struct sync_event *told = sync_tell(s, SYNC_REFUSED);
-    if (!told) return ERR_NOMEM;
-    told->user = to;
-    told->client_seq = client_seq;
+    int err = told ? tell_send(s, client_seq, told) : ERR_NOMEM;
+    if (err) return err;
     told->err = e->code ? -(int)e->code : ERR_MALFORMED;
     set_text(told, e->text);
     err = home_refusal_put(s->home, client_seq, told->err, told->text, s->now.wall_ms);

@@ -77,7 +77,7 @@ static int load_row(void *arg, const struct message_row *row)
     struct pane *p = l->p;
     if (l->until && msg_id_compare(&row->m.id, l->until) > 0) return ERR_END;
     see_seq(l, row);
-    if (row->hidden) return 0;
+    if (row->hidden || row->m.kind > KIND_TOMBSTONE) return 0;
     if (p->count == MODEL_WINDOW_MAX) return ERR_END;
     long at = ftell(l->texts);
     struct bytes text = message_text(&row->m);
@@ -275,7 +275,9 @@ struct unread {
 static int unread_row(void *arg, const struct message_row *row)
 {
     struct unread *u = arg;
-    if (!row->has_seq || row->m.seq <= u->read || user_id_equal(&row->m.from, u->self)) return ERR_END;
+    if (!row->has_seq || row->m.seq <= u->read) return ERR_END;
+    if (row->m.kind > KIND_TOMBSTONE) return 0;
+    if (user_id_equal(&row->m.from, u->self)) return ERR_END;
     if (!(row->m.flags & RECORD_COUNTS) || row->hidden) return 0;
     u->first = row->m.id;
     return ++u->count == UNREAD_MAX ? ERR_END : 0;
