@@ -10,6 +10,12 @@
 /* Room that one job uses for all its records. */
 struct opened { struct buf plain; struct record record; struct entry entry; struct entry_room room; };
 
+/* Under a key that was erased: the conversation has another one now, and the record is as good as gone. */
+static bool is_erased(const struct reading *r, const struct page_record *found)
+{
+    return found->record.key != r->key.number;
+}
+
 static int open_record(const struct reading *r, const struct page_record *from, struct opened *o)
 {
     o->record = from->record;
@@ -66,6 +72,7 @@ static int read_page(struct reading *r, struct opened *o, struct record_page *fo
     page->end = r->end;
     for (size_t i = 0; i < found->count && !err; i++) {
         struct msg_message m;
+        if (is_erased(r, &found->records[i])) continue;
         err = open_record(r, &found->records[i], o);
         if (!err) err = fill_message(r, o, &m);
         if (err) break;
@@ -92,16 +99,19 @@ static int read_history(struct reading *r, struct opened *o, struct record_page 
         page.more = r->newest ? found->records[0].record.seq > r->first
                               : found->records[found->count - 1].record.seq < r->last;
     }
+    uint32_t count = 0;
     buf_init(&records, FRAME_BYTES_MAX);
     for (size_t i = 0; i < found->count && !err; i++) {
         struct msg_message m;
+        if (is_erased(r, &found->records[i])) continue;
         err = open_record(r, &found->records[i], o);
         if (!err) err = fill_message(r, o, &m);
         if (!err) err = page_add(&records, &m);
+        count++;
     }
     page.records = buf_bytes(&records);
     buf_clear(scratch);
-    if (!err) err = page_encode(ask->ref, &page, (uint32_t)found->count, scratch);
+    if (!err) err = page_encode(ask->ref, &page, count, scratch);
     if (!err) ask->u.history.frame = frame_ws(buf_bytes(scratch));
     if (!err && !ask->u.history.frame) err = ERR_NOMEM;
     buf_fini(&records);
@@ -125,7 +135,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     struct buf members;
     uint32_t count = 0;
     int err = read_view(r, &r->view, found);
-    bool is_dead = !err && found->count == 0;
+    bool is_dead = !err && (found->count == 0 || is_erased(r, &found->records[0]));
     if (!err && !is_dead) err = reading_is_dead(&r->dead, r->facts, &found->records[0].record, &is_dead);
     if (!err && is_dead) err = ERR_NOT_FOUND;
     if (!err) err = open_record(r, &found->records[0], o);
@@ -134,6 +144,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     a.from = o->entry.sender;
     err = read_view(r, &r->marks, found);
     for (size_t i = 0; i < found->count && !err; i++) {
+        if (is_erased(r, &found->records[i])) continue;
         err = open_record(r, &found->records[i], o);
         for (uint32_t k = 0; !err && k < o->entry.mark_count; k++) times_from_mark(r, &o->entry.marks[k]);
     }

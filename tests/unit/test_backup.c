@@ -343,6 +343,8 @@ static void a_conversation_erased_after_the_backup_is_erased_in_what_is_restored
     assert_int_equal(vault_commit(vault), 0);
     assert_int_equal(keyfile_write(fs_of(w), KEYS, vault, &w->rig->store.node, 5, NULL), 0);
     assert_int_equal(verify(fs_of(w), report.path, KEYS, &restored), 0);
+    assert_true(restored.sealed_for_ever > 0 && restored.opened > 0);
+    assert_int_equal(restored.sealed_for_ever + restored.opened, restored.records + restored.marks);
 
     struct restore_how how = { .fs = fs_of(w), .from = report.path, .keys = KEYS, .to = RESTORED, .now_ms = 9 };
     int err = restore_make(&how, &restored);

@@ -86,6 +86,19 @@ static void what_is_dead_is_dropped_and_all_else_is_kept(void **state)
     head.expiry_ms = 0;
     assert_int_equal(fate_of(&r, head, &entry, key.key), FATE_DROP);
     assert_int_equal(fate_of(&r, young, &marks, key.key), FATE_DROP);
+
+    /* The conversation goes on under another key: each record goes by its own. */
+    struct vault_key next;
+    assert_int_equal(vault_begin(vault), 0);
+    assert_int_equal(vault_make(vault, &chat, 1, &next), 0);
+    assert_int_equal(vault_commit(vault), 0);
+    assert_int_equal(retainer_partition(&r, &chat), 0);
+    assert_int_equal(fate_of(&r, head, &entry, key.key), FATE_DROP);
+    head.key = next.number;
+    head.seq = 6;
+    assert_int_equal(fate_of(&r, head, &entry, next.key), FATE_KEEP);
+    young.key = next.number;
+    assert_int_equal(fate_of(&r, young, &marks, next.key), FATE_KEEP);
     retainer_fini(&r);
     vault_close(vault);
     facts_close(facts);

@@ -327,6 +327,34 @@ static void records_under_an_erased_key_move_the_head_only(void **state)
     store_close(&rig->store);
 }
 
+/* Erased, and written to again: its numbering goes on, and each record is opened with its own key or none. */
+static void a_replay_opens_each_record_of_a_conversation_with_its_own_key(void **state)
+{
+    struct rig *rig = *state;
+    struct conv_id chat = conv_id_direct(&alice, &bob);
+    uint64_t sent = 0, erased = 0;
+    int repeats = 0;
+    store_opened(rig, 1);
+    assert_int_equal(facts_user_add(rig->store.facts, &alice, "h", 1), 0);
+    assert_int_equal(facts_user_add(rig->store.facts, &bob, "h", 1), 0);
+    assert_int_equal(facts_conv_add_direct(rig->store.facts, &chat, &alice, &bob, 5), 0);
+    say_hello(&rig->store, 0, &chat, 1, 3);
+    assert_int_equal(vault_begin(rig->store.vault), 0);
+    assert_int_equal(vault_erase(rig->store.vault, &chat, &erased), 0);
+    assert_int_equal(vault_commit(rig->store.vault), 0);
+    assert_int_equal(erased, 1);
+    say_hello(&rig->store, 0, &chat, 4, 5);
+    store_close(&rig->store);
+    store_opened(rig, 1);
+    assert_int_equal(rig->store.report.replayed, 5);
+    assert_int_equal(head_of(rig->store.facts, &chat), 5);
+    assert_int_equal(facts_members(rig->store.facts, &chat, on_member, &sent), 0);
+    assert_int_equal(sent, 5);
+    assert_int_equal(facts_repeats(rig->store.facts, &chat, count_repeat, &repeats), 0);
+    assert_int_equal(repeats, 1);
+    store_close(&rig->store);
+}
+
 static void a_record_whose_key_is_unknown_or_wrong_is_refused_by_number(void **state)
 {
     struct rig *rig = *state;
@@ -506,6 +534,7 @@ int main(void)
         ON_A_DISK(what_no_flush_covered_is_in_the_rows_after_the_next_start),
         ON_A_DISK(a_tail_of_many_rows_is_flushed_in_parts),
         ON_A_DISK(records_under_an_erased_key_move_the_head_only),
+        ON_A_DISK(a_replay_opens_each_record_of_a_conversation_with_its_own_key),
         ON_A_DISK(a_record_whose_key_is_unknown_or_wrong_is_refused_by_number),
         ON_A_DISK(a_bad_record_that_rows_cover_is_refused_with_file_and_offset),
         ON_A_DISK(a_torn_tail_is_cut_and_told),
