@@ -1,13 +1,18 @@
 /* admin_export.c - export, export-page: all that the server has on a user, in lines of JSON (docs/operating.md).
  *
  * `export` gives what is about the account, and is audited; `export-page` what is about one conversation, a page of its
- * messages at a time, from the place that the answer before named. So nothing here grows with what is stored. The rows of
- * a page are read in one snapshot; its messages as that member would get them (server/chat/glance.h). */
+ * messages at a time, then of its marks, from the place that the answer before named; the inbox comes last. So nothing
+ * here grows with what is stored. The rows of a page are read in one snapshot; its messages and marks as that member
+ * would get them (server/chat/glance.h).
+ *
+ *   ""  →  ID.SEQ, as often as there are pages  →  ID:PLACE.LOG.NUMBER, the same  →  ID (the next one)  →  …  →  inbox */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/admin_impl.h"
+
+enum { PLACE_TEXT = CONV_ID_TEXT + 64 };                  /* of `next`: an id and three numbers */
 
 struct export_task {
     struct task task;
@@ -16,10 +21,13 @@ struct export_task {
     struct device_row devices[DEVICE_ROWS_MAX];
     size_t device_count;
     struct conv_id after;                /* the conversation of the page before; all zero: none */
-    bool within;                         /* goes on in it, after a sequence */
+    bool within;                         /* goes on in it, with messages after a sequence … */
+    bool of_marks;                       /* … or with marks, after a place and a record there */
     uint64_t after_seq;
+    struct position after_mark;
     struct kept_row row;                 /* the conversation of this page */
     size_t row_count;                    /* 0: there is none left */
+    bool is_inbox;                       /* it is the user's */
     json_t *members, *cursors;           /* owned */
     struct glance glance;
     json_t *lines;                       /* owned */
@@ -105,11 +113,24 @@ static int take_cursor(void *arg, const struct cursor_row *c)
     return json_array_append_new(e->cursors, row) ? ERR_NOMEM : 0;
 }
 
+/* Behind all conversations. One that was in it before is the last page's. */
+static int inbox_row(struct export_task *e, struct facts *facts)
+{
+    struct conv_id inbox = conv_id_inbox(&e->task.whom[0]);
+    if (conv_id_equal(&e->after, &inbox)) return 0;
+    int err = facts_conv_get(facts, &inbox, &e->row.conv);
+    e->is_inbox = !err;
+    e->row_count = !err;
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
 static int page_rows(struct export_task *e, struct facts *facts)
 {
     const struct user_id *user = &e->task.whom[0];
+    struct conv_id inbox = conv_id_inbox(user);
     if (e->within) return 0;
-    int err = facts_kept(facts, user, &e->after, 1, &e->row, &e->row_count);
+    int err = conv_id_equal(&e->after, &inbox) ? 0 : facts_kept(facts, user, &e->after, 1, &e->row, &e->row_count);
+    if (!err && !e->row_count) err = inbox_row(e, facts);
     if (!err && e->row_count) err = facts_members(facts, &e->row.conv.conv, take_member, e);
     if (!err && e->row_count) err = facts_cursors(facts, &e->row.conv.conv, take_cursor, e);
     return err;
@@ -128,6 +149,10 @@ static void page_run(struct work *work, void *context)
 static json_t *line_of_conv(struct export_task *e, const char *id)
 {
     const struct kept_row *row = &e->row;
+    if (e->is_inbox)
+        return json_pack("{s:s, s:s, s:I, s:I, s:I, s:O, s:O}", "line", "inbox", "conversation", id, "created",
+                         (json_int_t)row->conv.created_ms, "head", (json_int_t)row->conv.head, "counted",
+                         (json_int_t)row->conv.counted, "members", e->members, "cursors", e->cursors);
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:O, s:O}", "line", "conversation", "conversation", id, "with",
                      row->peer.v, "created", (json_int_t)row->conv.created_ms, "head", (json_int_t)row->conv.head, "counted",
                      (json_int_t)row->conv.counted, "members", e->members, "cursors", e->cursors);
@@ -150,7 +175,35 @@ static json_t *line_of_message(const struct msg_message *m, const char *conv)
     return line;
 }
 
-static int add_messages(struct export_task *e, const char *conv, char next[static CONV_ID_TEXT + 24])
+/* Of another's moves nothing is said of the device. */
+static json_t *line_of_mark(const struct export_task *e, const struct mark_at *at, const char *conv)
+{
+    const struct mark *m = &at->mark;
+    json_t *line = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I}", "line", "mark", "conversation", conv, "at",
+                             (json_int_t)at->place, "user", m->user.v, "delivered", (json_int_t)m->delivered, "read",
+                             (json_int_t)m->read, "time", (json_int_t)m->time_ms);
+    if (line && user_id_equal(&m->user, &e->task.whom[0])) {
+        char id[DEVICE_ID_TEXT];
+        device_id_print(m->device, id);
+        json_object_set_new(line, "device", json_string(id));
+    }
+    return line;
+}
+
+static int add_marks(struct export_task *e, const char *conv, char next[static PLACE_TEXT])
+{
+    const struct mark_list *list = e->glance.marks;
+    for (size_t i = 0; i < list->count; i++)
+        if (json_array_append_new(e->lines, line_of_mark(e, &list->marks[i], conv))) return ERR_NOMEM;
+    if (list->more)
+        snprintf(next, PLACE_TEXT, "%s:%llu.%u.%llu", conv, (unsigned long long)list->place, (unsigned)list->last.log,
+                 (unsigned long long)list->last.number);
+    else snprintf(next, PLACE_TEXT, "%s", conv);
+    return 0;
+}
+
+/* Behind the last message come the marks. */
+static int add_messages(struct export_task *e, const char *conv, char next[static PLACE_TEXT])
 {
     struct msg_page page;
     struct msg_message m;
@@ -161,8 +214,8 @@ static int add_messages(struct export_task *e, const char *conv, char next[stati
         if (json_array_append_new(e->lines, line_of_message(&m, conv))) return ERR_NOMEM;
         last = m.seq;
     }
-    if (page.more && last > e->after_seq) snprintf(next, CONV_ID_TEXT + 24, "%s.%llu", conv, (unsigned long long)last);
-    else snprintf(next, CONV_ID_TEXT + 24, "%s", conv);
+    if (page.more && last > e->after_seq) snprintf(next, PLACE_TEXT, "%s.%llu", conv, (unsigned long long)last);
+    else snprintf(next, PLACE_TEXT, "%s:0.0.0", conv);
     return err == ERR_END ? 0 : err;
 }
 
@@ -170,13 +223,15 @@ static void page_glanced(struct shard *shard, struct glance *g)
 {
     struct export_task *e = (struct export_task *)((char *)g - offsetof(struct export_task, glance));
     struct task *t = &e->task;
-    char id[CONV_ID_TEXT], next[CONV_ID_TEXT + 24];
+    char id[CONV_ID_TEXT], next[PLACE_TEXT];
     (void)shard;
     conv_id_print(&g->conv, id);
     snprintf(next, sizeof next, "%s", id);
     int err = g->err == ERR_NOT_FOUND ? 0 : g->err;        /* erased since: go on behind it */
     if (!err && g->frame) err = add_messages(e, id, next);
+    if (!err && g->marks) err = add_marks(e, id, next);
     frame_unref(g->frame);
+    free(g->marks);
     if (!err) t->answer = json_pack("{s:O, s:s}", "lines", e->lines, "next", next);
     task_end(t, !err && !t->answer ? ERR_NOMEM : err);
 }
@@ -196,24 +251,47 @@ static void page_back(struct task *t)
         task_end(t, ERR_NOMEM);
         return;
     }
+    if (e->is_inbox) {                                     /* nothing is ever written into it yet */
+        t->answer = json_pack("{s:O, s:s}", "lines", e->lines, "next", id);
+        task_end(t, t->answer ? 0 : ERR_NOMEM);
+        return;
+    }
     e->glance.user = t->whom[0];
+    e->glance.of_marks = e->of_marks;
     e->glance.after = e->after_seq;
+    e->glance.after_mark = e->after_mark;
     e->glance.done = page_glanced;
     glance_send(t->admin->shard, &e->glance);
 }
 
-/* "", a conversation's id, or one with a point and a sequence. */
+/* A number of at most 18 digits behind `before`; what follows it, or NULL. */
+static const char *take_number(const char *text, char before, uint64_t *out)
+{
+    size_t digits = text && text[0] == before ? strspn(text + 1, "0123456789") : 0;
+    if (digits == 0 || digits > 18) return NULL;
+    *out = strtoull(text + 1, NULL, 10);
+    return text + 1 + digits;
+}
+
+/* As the drawing above tells. */
 static int take_place(struct export_task *e, const char *text)
 {
-    char *end;
+    uint64_t log = 0;
     if (!text[0]) return 0;
     if (strlen(text) < CONV_ID_TEXT - 1 || conv_id_parse(bytes_of(text, CONV_ID_TEXT - 1), &e->after)) return ERR_RANGE;
     text += CONV_ID_TEXT - 1;
     if (!text[0]) return 0;
-    if (text[0] != '.' || text[1] < '1' || text[1] > '9' || strlen(text) > 19) return ERR_RANGE;
     e->within = true;
-    e->after_seq = strtoull(text + 1, &end, 10);
-    return *end ? ERR_RANGE : 0;
+    e->of_marks = text[0] == ':';
+    if (!e->of_marks) {
+        text = take_number(text, '.', &e->after_seq);
+        return !text || *text || e->after_seq == 0 ? ERR_RANGE : 0;
+    }
+    text = take_number(text, ':', &e->after_seq);
+    text = take_number(text, '.', &log);
+    text = take_number(text, '.', &e->after_mark.number);
+    e->after_mark.log = (uint32_t)log;
+    return !text || *text || log >= LOGS_MAX ? ERR_RANGE : 0;
 }
 
 static int start_export_page(struct task *t, json_t *request)

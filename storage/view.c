@@ -47,12 +47,29 @@ struct reading {
     uint64_t next_seq;                    /* records: nothing comes before it in the walk */
 };
 
+/* ---- the range ---- */
+
+static bool is_in(const struct find *find, uint64_t seq, uint64_t number, uint32_t log)
+{
+    if (find->what != FIND_MARKS || seq != find->from)
+        return true;
+    return number != find->after.number ? number > find->after.number : log > find->after.log;
+}
+
+static size_t range_of(const struct segment *segment, const struct find *find, const struct index_entry **first_out)
+{
+    size_t count = index_range(&segment->index, &find->partition, find->what, find->from, find->to, first_out);
+    for (; count && !is_in(find, (*first_out)->seq, (*first_out)->number, segment->head.log); count--)
+        ++*first_out;
+    return count;
+}
+
 /* ---- the shard ---- */
 
 struct view *log_view(struct log *log, const struct find *find)
 {
     const struct index_entry *first;
-    size_t count = index_range(&log->segment->index, &find->partition, find->what, find->from, find->to, &first);
+    size_t count = range_of(log->segment, find, &first);
     if (count > find->max) {
         first += find->newest ? count - find->max : 0;
         count = find->max;
@@ -236,7 +253,7 @@ static int sources_make(struct reading *r)
     for (size_t i = 0; i < list->segment_count; i++) {
         struct segment *segment = list->segments[i];
         const struct index_entry *first;
-        size_t count = index_range(&segment->index, &find->partition, find->what, find->from, find->to, &first);
+        size_t count = range_of(segment, find, &first);
         add_segment(r, segment, first, count, find->newest ? &segment->max_id : &segment->min_id);
     }
     for (size_t i = 0; i < list->table_count; i++) {
@@ -305,13 +322,13 @@ static int advance(struct reading *r, struct source **best_out)
     return 0;
 }
 
-/* No two files should have one sequence: a conversation goes on above all that a start found. If it ever happened, one
- * answer is better than two. */
+/* Marks: before the range begins. Records: no two files should have one sequence, a conversation goes on above all that a
+ * start found. If it ever happened, one answer is better than two. */
 static bool was_given(const struct reading *r, const struct record *record)
 {
     const struct find *find = &r->view->find;
     if (find->what == FIND_MARKS)
-        return false;
+        return !is_in(find, record->seq, record->number, record->log);
     return find->newest ? record->seq > r->next_seq : record->seq < r->next_seq;
 }
 

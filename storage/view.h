@@ -19,6 +19,7 @@ struct find {
     enum find_what what;
     uint64_t from, to;            /* both included: sequences, or places of marks */
     bool newest;                  /* pick from the end of the range */
+    struct position after;        /* FIND_MARKS, rising: of those placed at `from`, what comes behind this; 0, 0: all */
     size_t max;                   /* records, 1.. */
     size_t bytes_max;             /* of whole records; at least one is given whatever its size */
 };

@@ -10,12 +10,22 @@
 #include "server/chat/behind.h"
 #include "storage/storage.h"
 
-enum ask_kind { ASK_SEND, ASK_CURSOR, ASK_FETCH, ASK_HEADS, ASK_HISTORY, ASK_INFO };
+enum ask_kind { ASK_SEND, ASK_CURSOR, ASK_FETCH, ASK_HEADS, ASK_HISTORY, ASK_INFO, ASK_MARKS };
 
 /* One conversation of a scan slice, as the home knows it. */
 struct head_row {
     struct scan_row row;          /* from the snapshot; the home overwrites it when it knows better */
     uint16_t home;
+};
+
+/* Moves of cursors, each with the conversation's last sequence when it was made. */
+struct mark_at { uint64_t place; struct mark mark; };
+struct mark_list {
+    bool more;                    /* go on at `place`, behind `last` */
+    uint64_t place;
+    struct position last;
+    size_t count;
+    struct mark_at marks[];
 };
 
 struct scan;                      /* chat/catchup.c */
@@ -66,6 +76,11 @@ struct ask {
             struct frame *frame;                  /* answer */
         } history;
         struct { uint64_t seq; struct frame *frame; } info;
+        struct {
+            uint64_t place;                       /* from here on … */
+            struct position after;                /* … and there behind this */
+            struct mark_list *list;               /* answer */
+        } marks;
     } u;
     uint32_t body_len;
     uint8_t body[];               /* SEND: of its record */

@@ -211,7 +211,8 @@ static void conv_serve(struct chat *chat, struct conv *conv, struct ask *ask)
     case ASK_CURSOR:  receipts_note(chat, conv, ask); break;
     case ASK_FETCH:
     case ASK_HISTORY:
-    case ASK_INFO:    reading_start(chat, conv, ask); break;
+    case ASK_INFO:
+    case ASK_MARKS:   reading_start(chat, conv, ask); break;
     default:          assert(!"an ask of no kind");
     }
 }

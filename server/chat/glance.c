@@ -7,8 +7,13 @@ static void on_answered(struct chat *chat, struct ask *ask)
 {
     struct glance *g = ask->glance;
     g->err = ask->err;
-    g->frame = ask->err ? NULL : ask->u.history.frame;
-    if (g->frame) ask->u.history.frame = NULL;
+    if (!g->err && g->of_marks) {
+        g->marks = ask->u.marks.list;
+        ask->u.marks.list = NULL;
+    } else if (!g->err) {
+        g->frame = ask->u.history.frame;
+        ask->u.history.frame = NULL;
+    }
     ask_free(ask);
     errand_answer(chat->shard, &g->errand);
 }
@@ -16,14 +21,19 @@ static void on_answered(struct chat *chat, struct ask *ask)
 static void glance_run(struct chat *chat, struct errand *e)
 {
     struct glance *g = (struct glance *)e;
-    struct ask *ask = chat->stopping ? NULL : ask_new(ASK_HISTORY, BYTES_NONE);
+    struct ask *ask = chat->stopping ? NULL : ask_new(g->of_marks ? ASK_MARKS : ASK_HISTORY, BYTES_NONE);
     g->err = chat->stopping ? ERR_GOING : ERR_BUSY;
     if (!ask) return;
     ask->user = g->user;
     ask->conv = g->conv;
-    ask->u.history.has_after = true;
-    ask->u.history.after = g->after;
-    ask->u.history.limit = PAGE_RECORDS_MAX;
+    if (g->of_marks) {
+        ask->u.marks.place = g->after;
+        ask->u.marks.after = g->after_mark;
+    } else {
+        ask->u.history.has_after = true;
+        ask->u.history.after = g->after;
+        ask->u.history.limit = PAGE_RECORDS_MAX;
+    }
     ask->answered = on_answered;
     ask->glance = g;
     e->later = true;
@@ -40,6 +50,7 @@ void glance_send(struct shard *shard, struct glance *g)
 {
     g->err = ERR_GOING;
     g->frame = NULL;
+    g->marks = NULL;
     g->errand.run = glance_run;
     g->errand.done = glance_done;
     errand_send(shard, shard_of_conv(shard->house, &g->conv), &g->errand);

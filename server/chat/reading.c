@@ -159,6 +159,9 @@ static void read_again(struct chat *chat, struct reading *r)
     if (ask->kind == ASK_FETCH) {
         page_free(ask->u.fetch.page);
         ask->u.fetch.page = NULL;
+    } else if (ask->kind == ASK_MARKS) {
+        free(ask->u.marks.list);
+        ask->u.marks.list = NULL;
     } else {
         struct frame **frame = ask->kind == ASK_HISTORY ? &ask->u.history.frame : &ask->u.info.frame;
         frame_unref(*frame);
@@ -254,6 +257,24 @@ static void start_info(struct chat *chat, struct reading *r, const struct conv_m
     read_range(chat, r, seq, seq, 1, RECORD_BYTES_MAX);
 }
 
+/* -- MARKS --------------------------------------------------------------------------------------------------------- */
+
+static void start_marks(struct chat *chat, struct reading *r, const struct conv_member *m)
+{
+    const struct ask *ask = r->ask;
+    uint64_t from, to;
+    conv_span(r->conv, m, &from, &to);
+    struct find find = { .partition = r->conv->id, .what = FIND_MARKS, .from = from, .to = to,
+                         .max = MARKS_RECORDS_MAX, .bytes_max = MARKS_BYTES_MAX };
+    if (ask->u.marks.place >= from) {
+        find.from = ask->u.marks.place;
+        find.after = ask->u.marks.after;
+    }
+    r->marks = find.from <= to ? log_view(chat->log, &find) : NULL;
+    if (find.from <= to && !r->marks) reading_answer(chat, r, ERR_NOMEM);
+    else reading_submit(chat, r);
+}
+
 void reading_start(struct chat *chat, struct conv *conv, struct ask *ask)
 {
     const struct conv_member *m = conv_member(conv, &ask->user);
@@ -269,7 +290,8 @@ void reading_start(struct chat *chat, struct conv *conv, struct ask *ask)
     r->work.done = reading_done;
     if (ask->kind == ASK_FETCH) start_fetch(chat, r, m);
     else if (ask->kind == ASK_HISTORY) start_history(chat, r, m);
-    else start_info(chat, r, m);
+    else if (ask->kind == ASK_INFO) start_info(chat, r, m);
+    else start_marks(chat, r, m);
 }
 
 /* -- HEADS --------------------------------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ struct reading {
     struct facts *facts;              /* the job's, while it runs */
     uint64_t deletes;                 /* of the conversation, when it was asked */
     struct msg_message described;     /* what all records of the conversation share */
-    struct view *view, *marks;        /* INFO alone has marks */
+    struct view *view, *marks;        /* INFO and MARKS alone have marks */
     uint64_t end;                     /* committed head when it was asked */
     uint64_t from, to;                /* what is asked for; from > to: nothing, and there is no view */
     uint64_t after;                   /* FETCH: where the page begins */

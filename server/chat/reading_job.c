@@ -171,6 +171,35 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     return err;
 }
 
+static int read_marks(struct reading *r, struct opened *o, struct record_page *found)
+{
+    size_t count = 0, cap = 0;
+    int err = read_view(r, &r->marks, found);
+    struct mark_list *list = calloc(1, sizeof *list);
+    if (!err && !list) err = ERR_NOMEM;
+    for (size_t i = 0; i < found->count && !err; i++) {
+        err = open_record(r, &found->records[i], o);
+        if (!err && count + o->entry.mark_count > cap) {
+            cap = 2 * cap + o->entry.mark_count;
+            struct mark_list *grown = realloc(list, sizeof *list + cap * sizeof list->marks[0]);
+            if (grown) list = grown;
+            else err = ERR_NOMEM;
+        }
+        for (uint32_t k = 0; !err && k < o->entry.mark_count; k++)
+            list->marks[count++] = (struct mark_at){ o->record.seq, o->entry.marks[k] };
+        list->place = found->records[i].record.seq;
+        list->last = (struct position){ found->records[i].record.log, found->records[i].record.number };
+    }
+    if (err) {
+        free(list);
+        return err;
+    }
+    list->count = count;
+    list->more = found->more;
+    r->ask->u.marks.list = list;
+    return 0;
+}
+
 /* The time of the record in the middle. */
 static int read_seek(struct reading *r, struct record_page *found)
 {
@@ -185,6 +214,7 @@ static int read_what(struct reading *r, struct opened *o, struct record_page *fo
     if (r->seeking) return read_seek(r, found);
     if (r->ask->kind == ASK_FETCH) return read_page(r, o, found, scratch);
     if (r->ask->kind == ASK_HISTORY) return read_history(r, o, found, scratch);
+    if (r->ask->kind == ASK_MARKS) return read_marks(r, o, found);
     return read_info(r, o, found, scratch);
 }
 

@@ -43,6 +43,7 @@ void ask_free(struct ask *ask)
     if (ask->kind == ASK_FETCH) page_free(ask->u.fetch.page);
     if (ask->kind == ASK_HISTORY) frame_unref(ask->u.history.frame);
     if (ask->kind == ASK_INFO) frame_unref(ask->u.info.frame);
+    if (ask->kind == ASK_MARKS) free(ask->u.marks.list);
     if (ask->kind == ASK_HEADS) {
         free(ask->u.heads.rows);
         scan_unref(ask->u.heads.scan);

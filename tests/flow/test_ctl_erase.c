@@ -100,17 +100,63 @@ static void an_export_has_account_devices_conversations_and_every_message(void *
     assert_said(said.err, "no such user");
 }
 
+/* Bob acknowledges each message for itself and waits for the tick of it: so each is a record of marks, and more of them
+ * than a page. Alice reads her own at the end. */
+static void an_export_has_every_move_of_the_cursors_and_the_inbox(void **state)
+{
+    enum { MESSAGES = 300 };
+    struct rig *rig = *state;
+    struct conv_id conv = conv_of("alice", "bob");
+    rig_down(rig);
+    rig_add(rig, "bob", 1);
+    rig_up(rig);
+    struct talker *a = rig_talk(rig, "alice", 0), *b = rig_talk(rig, "bob", 0);
+    for (uint64_t i = 1; i <= MESSAGES; i++) send_text(a, "bob", i, "x");
+    for (uint64_t i = 1; i <= MESSAGES; i++) {
+        while (talker_expect(b, MSG_MESSAGE)->u.message.seq < i) continue;
+        talker_cursor(b, MSG_DELIVERED, &conv, i);
+        while (talker_expect(a, MSG_RECEIPT)->u.receipt.delivered < i) continue;
+    }
+    talker_cursor(b, MSG_READ, &conv, MESSAGES);
+    while (talker_expect(a, MSG_RECEIPT)->u.receipt.read < MESSAGES) continue;
+    talker_close(a);
+    talker_close(b);
+    rig_down(rig);
+    rig_up(rig);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ctl_on(rig, WORDS("export", "user", i ? "alice" : "bob")), 0);
+        assert_true(strlen(said.out) < CTL_OUT_MAX - 1);
+        assert_true(count_of("\"line\":\"mark\"") > 256);
+        json_decref(line_of("inbox", "with", ""));
+        json_t *row = line_of("mark", "user", "bob");
+        assert_int_equal(number_of(row, "at"), MESSAGES);
+        assert_int_equal(number_of(row, "delivered"), 1);
+        assert_int_equal(number_of(row, "read"), 0);
+        assert_true(number_of(row, "time") > 0);
+        assert_int_equal(text_of(row, "device")[0] != '\0', !i);      /* one's own alone */
+        json_decref(row);
+        char read[64];
+        snprintf(read, sizeof read, "\"read\":%d,\"time\"", MESSAGES);
+        assert_int_equal(count_of(read), 1);
+    }
+}
+
 static void a_place_that_no_answer_named_is_refused(void **state)
 {
     static const char *const bad[] = { "x", "00", "00112233445566778899aabbccddeeff.", "00112233445566778899aabbccddeeff.0",
                                        "00112233445566778899aabbccddeeff.1x", "00112233445566778899aabbccddeeff1",
-                                       "00112233445566778899aabbccddeeff.99999999999999999999" };
+                                       "00112233445566778899aabbccddeeff.99999999999999999999",
+                                       "00112233445566778899aabbccddeeff:", "00112233445566778899aabbccddeeff:1",
+                                       "00112233445566778899aabbccddeeff:1.2", "00112233445566778899aabbccddeeff:1.2.",
+                                       "00112233445566778899aabbccddeeff:1.2.3.4", "00112233445566778899aabbccddeeff:1.-2.3",
+                                       "00112233445566778899aabbccddeeff:1.99999.3" };
     char line[160];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(line, sizeof line, "{\"do\":\"export-page\",\"user\":\"alice\",\"after\":\"%s\"}", bad[i]);
         expect_refused(ask(*state, line), ERR_RANGE, "after:");
     }
     expect_ok(*state, "{\"do\":\"export-page\",\"user\":\"alice\",\"after\":\"00112233445566778899aabbccddeeff.7\"}");
+    expect_ok(*state, "{\"do\":\"export-page\",\"user\":\"alice\",\"after\":\"00112233445566778899aabbccddeeff:7.1.3\"}");
 }
 
 #define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, owner_setup, owner_teardown)
@@ -121,6 +167,7 @@ int main(void)
         ON_A_SERVER(what_cannot_be_undone_is_asked_for_twice),
         ON_A_SERVER(what_was_destroyed_is_printed),
         ON_A_SERVER(an_export_has_account_devices_conversations_and_every_message),
+        ON_A_SERVER(an_export_has_every_move_of_the_cursors_and_the_inbox),
         ON_A_SERVER(a_place_that_no_answer_named_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 
 #include "tests/harness/rig.h"
 
-enum { CTL_ARGS_MAX = 16, CTL_OUT_MAX = 64 * 1024 };
+enum { CTL_ARGS_MAX = 16, CTL_OUT_MAX = 512 * 1024 };
 
 struct ctl_said { char out[CTL_OUT_MAX], err[CTL_OUT_MAX]; };
 extern struct ctl_said said;

@@ -153,6 +153,12 @@ static int mark_order(const void *a, const void *b)
     return x->log < y->log ? -1 : x->log > y->log;
 }
 
+static bool is_in(const struct model_mark *mark, const struct find *find)
+{
+    const struct model_mark after = { find->from, find->after.number, find->after.log };
+    return mark->seq >= find->from && mark->seq <= find->to && mark_order(&after, mark) < 0;
+}
+
 /* Walks from one end until max or bytes_max stops it. */
 static void check_records(struct rig *rig, const struct find *find)
 {
@@ -185,7 +191,7 @@ static void check_marks(struct rig *rig, const struct find *find)
     static struct model_mark in[MARKS_MAX];
     size_t in_range = 0;
     for (size_t i = 0; i < m->mark_count; i++)
-        if (m->marks[i].seq >= find->from && m->marks[i].seq <= find->to)
+        if (is_in(&m->marks[i], find))
             in[in_range++] = m->marks[i];
     qsort(in, in_range, sizeof in[0], mark_order);
     size_t count = rig->page.count;
@@ -223,6 +229,13 @@ static struct find find_any(const struct rig *rig, uint64_t *random)
     find.newest = chance_below(random, 2);
     if (chance_below(random, 4))
         find.max = 1 + chance_below(random, 60);
+    const struct model *m = &rig->conv[conv];
+    if (find.what == FIND_MARKS && !find.newest && m->mark_count && chance_below(random, 2)) {
+        const struct model_mark *mark = &m->marks[chance_below(random, m->mark_count)];
+        find.from = mark->seq;
+        find.to = UINT64_MAX;
+        find.after = (struct position){ mark->log, mark->number };
+    }
     if (!chance_below(random, 3))
         find.bytes_max = chance_below(random, 20 * BODY_MAX);
     return find;
