@@ -242,7 +242,7 @@ static int cut(struct making *m)
         if (!err) {
             err = plan_make(m->fs, m->stage, m->manifest.flushed, &m->plan);
             if (err == ERR_CORRUPT || err == ERR_NEWER)
-                say(m, err, "log/%s at byte %llu: %s", m->plan.bad_file, (unsigned long long)m->plan.bad_offset,
+                say(m, err, "log/%s:%llu: %s", m->plan.bad_file, (unsigned long long)m->plan.bad_offset,
                     err_text(err));
             else if (err) say(m, err, "the log: %s", err == ERR_AGAIN ? "its segments are not whole" : err_text(err));
         }

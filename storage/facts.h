@@ -273,6 +273,8 @@ int facts_holders(struct facts *facts, const struct conv_id *conv,
 /* Apply a fold and set the log's flushed number to fold_number(), inside the caller's transaction. Repeat entries
  * below a device's settled go, and of the rest the newest REPEATS_MAX stay. */
 int facts_flush(struct facts *facts, const struct fold *fold);
+/* That number alone, when it is lower: nothing of the log up to it is to be folded any more (cut.h). */
+int facts_flushed_raise(struct facts *facts, uint32_t log, uint64_t number);
 /* PRAGMA wal_checkpoint; called when idle and at close. */
 int facts_checkpoint(struct facts *facts);
 

@@ -130,14 +130,14 @@ static int trim_repeats(struct facts *facts, const struct fold_key *key)
     return query_run(&q);
 }
 
-static int flush_number(struct facts *facts, const struct fold *fold)
+int facts_flushed_raise(struct facts *facts, uint32_t log, uint64_t number)
 {
     struct query q;
     query_start(&q, facts->db,
                 "INSERT INTO flushed (log, number) VALUES (?, ?)"
                 " ON CONFLICT DO UPDATE SET number = max(number, excluded.number)");
-    query_put_u64(&q, fold_log(fold));
-    query_put_u64(&q, fold_number(fold));
+    query_put_u64(&q, log);
+    query_put_u64(&q, number);
     return query_run(&q);
 }
 
@@ -192,7 +192,7 @@ int facts_flush(struct facts *facts, const struct fold *fold)
     }
     for (size_t i = 0; i < count && !err; i++)
         if (rows[i]->key.kind == FOLD_CURSOR) err = trim_repeats(facts, &rows[i]->key);
-    if (!err) err = flush_number(facts, fold);
+    if (!err) err = facts_flushed_raise(facts, fold_log(fold), fold_number(fold));
     free(rows);
     return err;
 }

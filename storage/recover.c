@@ -367,7 +367,7 @@ static int mend(struct recovery *r)
 
 /* ---- replay ---- */
 
-static int replay_batch(struct recovery *r, uint64_t flushed, struct bytes payload)
+static int replay_batch(struct recovery *r, uint64_t flushed, struct bytes payload, uint64_t at, uint64_t *bad_offset)
 {
     int err = 0;
     for (size_t done = 0, len; !err && done < payload.len; done += len) {
@@ -375,6 +375,7 @@ static int replay_batch(struct recovery *r, uint64_t flushed, struct bytes paylo
         record_peek(payload.at + done, &record, &len);
         if (record.number <= flushed)
             continue;
+        *bad_offset = at + done;
         err = r->how->replay(r->how->arg, &record, bytes_of(payload.at + done, len));
         r->report->replayed++;
     }
@@ -391,16 +392,18 @@ static int replay_file(struct recovery *r, const struct found *file)
     scan_init(&scan, segment->fs, segment->file, &segment->head, segment->seed, file->end);
     struct batch_head head;
     struct bytes payload;
-    uint64_t at;
+    uint64_t at, bad_offset;
     int err;
-    while (!(err = scan_next(&scan, &head, &payload, &at))) {
-        if (head.first_number + head.records - 1 > flushed)
-            err = replay_batch(r, flushed, payload);
+    for (;;) {
+        err = scan_next(&scan, &head, &payload, &at);
+        bad_offset = scan.bad_offset;
+        if (!err && head.first_number + head.records - 1 > flushed)
+            err = replay_batch(r, flushed, payload, at, &bad_offset);
         if (err)
             break;
     }
     if (err == ERR_TORN || err == ERR_CORRUPT || err == ERR_NEWER)
-        err = bad(r, file->name, scan.bad_offset, ERR_CORRUPT);    /* it was good a moment ago */
+        err = bad(r, file->name, bad_offset, ERR_CORRUPT);      /* it was good a moment ago, or cannot be opened */
     scan_fini(&scan);
     return err == ERR_END ? 0 : err;
 }

@@ -98,7 +98,7 @@ static int on_segment_record(void *arg, uint64_t offset, uint64_t batch, const s
 static int bad_file(struct checking *c, const char *name, uint64_t offset, int err)
 {
     if (err == ERR_TORN) err = ERR_CORRUPT;
-    return restore_say(c->report, err, "%s at byte %llu: %s", name, (unsigned long long)offset, err_text(err));
+    return restore_say(c->report, err, "%s:%llu: %s", name, (unsigned long long)offset, err_text(err));
 }
 
 static int check_segment(struct checking *c, const char *name)
@@ -166,7 +166,7 @@ static int check_logs(struct checking *c)
     fs_path(dir, c->how->from, "log");
     int err = plan_make(c->how->fs, dir, c->manifest.flushed, &plan);
     if (err == ERR_AGAIN) err = restore_say(c->report, ERR_CORRUPT, "the log does not reach from its beginning to the cut");
-    else if (err) restore_say(c->report, err, "log/%s at byte %llu: %s", plan.bad_file,
+    else if (err) restore_say(c->report, err, "log/%s:%llu: %s", plan.bad_file,
                               (unsigned long long)plan.bad_offset, err_text(err));
     plan_fini(&plan);
     return err;

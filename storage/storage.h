@@ -7,6 +7,7 @@
 #define PIPIT_STORAGE_STORAGE_H
 
 #include "storage/backup.h"
+#include "storage/cut.h"
 #include "storage/erase.h"
 #include "storage/facts.h"
 #include "storage/fold.h"

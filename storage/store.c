@@ -3,13 +3,11 @@
  * Opening goes up in steps, each of which leans on the one before: folder, lock, format, keys, facts, replay, logs.
  * A step that fails says why and takes nothing with it; the ladder in store_open() then undoes those below.
  *
- * Replay is the same fold as the live path, only with the record opened from disk: key by number, seal, fold,
- * and a flush whenever a fold grows large and at the end. When it is done the rows cover every record there is,
- * so it does not matter which shard a conversation belonged to before. */
+ * When replay (replay.h) is done the rows cover every record there is, so it does not matter which shard a conversation
+ * belonged to before. */
 #include "storage/store.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +16,13 @@
 #include "proto/err.h"
 #include "storage/erase.h"
 #include "storage/outfile.h"
+#include "storage/replay.h"
 #include "storage/vfs.h"
 
 enum {
     WHY_BYTES = 256,
     NAME_ROOM = 64,               /* the longest name below the folder, with SQLite's and our suffixes */
     FORMAT_BYTES_MAX = 64,
-    /* Keys held while replaying: a tail of a second has few conversations that are hot. */
-    KEY_CACHE_SIZE = 256,
 };
 
 #define FORMAT_PREFIX "pipit data "
@@ -72,17 +69,16 @@ static int store_make_dir(struct store *store, const char *dir, char why[static 
     return err ? say(err, why, "cannot make the folder %.120s: %s", dir, err_text(err)) : 0;
 }
 
-static int store_take_lock(struct store *store, char why[static WHY_BYTES])
+static int take_lock(const struct fsio *fs, const char *dir, int *lock_out, char why[static WHY_BYTES])
 {
     char path[FS_PATH_MAX];
-    fs_path(path, store->dir, "lock");
-    int err = store->fs->lock(store->fs->self, path, &store->lock);
+    fs_path(path, dir, "lock");
+    int err = fs->lock(fs->self, path, lock_out);
     return err ? say(err, why, "lock: %s", err_text(err)) : 0;
 }
 
-static int format_read(const struct store *store, const char *path, char text[static FORMAT_BYTES_MAX])
+static int format_read(const struct fsio *fs, const char *path, char text[static FORMAT_BYTES_MAX])
 {
-    const struct fsio *fs = store->fs;
     int file;
     size_t got = 0;
     int err = fs->open(fs->self, path, FS_READ, &file);
@@ -91,6 +87,22 @@ static int format_read(const struct store *store, const char *path, char text[st
     text[got] = '\0';
     fs->close(fs->self, file);
     return err;
+}
+
+/* ERR_NOT_FOUND: there is none; `why` is not told then. */
+static int format_check(const struct fsio *fs, const char *dir, char why[static WHY_BYTES])
+{
+    char path[FS_PATH_MAX], text[FORMAT_BYTES_MAX];
+    fs_path(path, dir, "format");
+    int err = format_read(fs, path, text);
+    if (err == ERR_NOT_FOUND) return err;
+    if (err) return say(err, why, "format: %s", err_text(err));
+    if (strcmp(text, FORMAT_TEXT) == 0) return 0;
+    text[strcspn(text, "\r\n")] = '\0';
+    if (strncmp(text, FORMAT_PREFIX, strlen(FORMAT_PREFIX)) != 0)
+        return say(ERR_CORRUPT, why, "format does not say \"%s…\": not a data folder of ours", FORMAT_PREFIX);
+    return say(ERR_NEWER, why, "format says \"%s\", and this program knows \"%.*s\"", text,
+               (int)strlen(FORMAT_TEXT) - 1, FORMAT_TEXT);
 }
 
 /* Written aside and renamed: the name is there with its whole content, or it is not there. */
@@ -108,25 +120,24 @@ int store_write_format(const struct fsio *fs, const char *dir)
 static int store_check_format(struct store *store, char why[static WHY_BYTES])
 {
     const struct fsio *fs = store->fs;
-    char path[FS_PATH_MAX], facts[FS_PATH_MAX], text[FORMAT_BYTES_MAX];
-    fs_path(path, store->dir, "format");
-    int err = format_read(store, path, text);
-    if (err == ERR_NOT_FOUND) {
-        bool exists = false;
-        uint64_t size;
-        fs_path(facts, store->dir, "facts.db");
-        err = fs->exists(fs->self, facts, &exists, &size);
-        if (!err && exists) return say(ERR_CORRUPT, why, "facts.db is there and format is missing");
-        if (!err) err = store_write_format(fs, store->dir);
-        return err ? say(err, why, "cannot write format: %s", err_text(err)) : 0;
-    }
-    if (err) return say(err, why, "format: %s", err_text(err));
-    if (strcmp(text, FORMAT_TEXT) == 0) return 0;
-    text[strcspn(text, "\r\n")] = '\0';
-    if (strncmp(text, FORMAT_PREFIX, strlen(FORMAT_PREFIX)) != 0)
-        return say(ERR_CORRUPT, why, "format does not say \"%s…\": not a data folder of ours", FORMAT_PREFIX);
-    return say(ERR_NEWER, why, "format says \"%s\", and this program knows \"%.*s\"", text,
-               (int)strlen(FORMAT_TEXT) - 1, FORMAT_TEXT);
+    char facts[FS_PATH_MAX];
+    int err = format_check(fs, store->dir, why);
+    if (err != ERR_NOT_FOUND) return err;
+    bool exists = false;
+    uint64_t size;
+    fs_path(facts, store->dir, "facts.db");
+    err = fs->exists(fs->self, facts, &exists, &size);
+    if (!err && exists) return say(ERR_CORRUPT, why, "facts.db is there and format is missing");
+    if (!err) err = store_write_format(fs, store->dir);
+    return err ? say(err, why, "cannot write format: %s", err_text(err)) : 0;
+}
+
+int store_lock(const struct fsio *fs, const char *dir, int *lock_out, char why[static 256])
+{
+    int err = format_check(fs, dir, why);
+    if (err == ERR_NOT_FOUND) return say(err, why, "%.150s: no data folder", dir);
+    if (!err) err = take_lock(fs, dir, lock_out, why);
+    return err;
 }
 
 /* -- keys and facts --------------------------------------------------------------------------------------- */
@@ -153,130 +164,68 @@ static int store_open_facts(struct store *store, char why[static WHY_BYTES])
 
 /* -- replay ----------------------------------------------------------------------------------------------- */
 
-struct cached_key {
-    struct vault_key key;         /* number 0: empty */
-    bool gone;
-};
+struct rows { uint64_t flushed[LOGS_MAX]; struct replay *replay; };     /* of each log, as facts say */
 
-struct replay {
-    struct store *store;
-    char *why;                    /* WHY_BYTES; set by replay_on_record() when it fails */
-    uint64_t flushed[LOGS_MAX];   /* of each log, as facts say */
-    struct fold *folds[LOGS_MAX]; /* NULL until the log's first record */
-    struct cached_key keys[KEY_CACHE_SIZE];   /* direct mapped by key number */
-    struct buf plain;
-    struct entry_room room;
-};
-
-static int replay_on_flushed(void *arg, uint32_t log, uint64_t number)
+static int rows_on_flushed(void *arg, uint32_t log, uint64_t number)
 {
-    struct replay *r = arg;
+    struct rows *rows = arg;
     if (log >= LOGS_MAX) return ERR_CORRUPT;
-    r->flushed[log] = number;
+    rows->flushed[log] = number;
     return 0;
 }
 
-static uint64_t replay_flushed(void *arg, uint32_t log)
+static uint64_t rows_flushed(void *arg, uint32_t log)
 {
-    struct replay *r = arg;
-    return log < LOGS_MAX ? r->flushed[log] : 0;
+    const struct rows *rows = arg;
+    return log < LOGS_MAX ? rows->flushed[log] : 0;
 }
 
-static int replay_key(struct replay *r, uint64_t number, const struct cached_key **key_out)
+static int rows_on_record(void *arg, const struct record *record, struct bytes whole)
 {
-    struct cached_key *slot = &r->keys[number % KEY_CACHE_SIZE];
-    *key_out = slot;
-    if (slot->key.number == number && number != 0) return 0;
-    int err = vault_get_number(r->store->vault, number, &slot->key);
-    slot->gone = err == ERR_GONE;
-    slot->key.number = err && err != ERR_GONE ? 0 : number;
-    return slot->gone ? 0 : err;
+    struct rows *rows = arg;
+    return replay_record(rows->replay, record, whole);
 }
 
-static int replay_flush(struct replay *r, uint32_t log)
+static int store_replay_with(struct store *store, const struct store_opening *how, struct rows *rows,
+                             char why[static WHY_BYTES])
 {
-    struct facts *facts = r->store->facts;
-    struct fold *fold = r->folds[log];
-    if (!fold) return 0;
-    int err = facts_begin(facts);
-    if (err) return err;
-    err = facts_flush(facts, fold);
-    if (!err) err = facts_commit(facts);
-    else facts_rollback(facts);
-    if (err) return err;
-    fold_free(fold);
-    r->folds[log] = NULL;
-    return 0;
-}
-
-static int replay_on_record(void *arg, const struct record *record, struct bytes whole)
-{
-    struct replay *r = arg;
-    const struct cached_key *key;
-    struct entry entry;
-    unsigned long long number = record->number;
-    if (record->log >= LOGS_MAX)
-        return say(ERR_CORRUPT, r->why, "log %u, record %llu: no such log", record->log, number);
-    if (!r->folds[record->log]) r->folds[record->log] = fold_new(record->log);
-    struct fold *fold = r->folds[record->log];
-    if (!fold) return say(ERR_NOMEM, r->why, "replay: %s", err_text(ERR_NOMEM));
-
-    int err = replay_key(r, record->key, &key);
-    if (err == ERR_NOT_FOUND)
-        return say(ERR_CORRUPT, r->why, "log %u, record %llu: its key, number %llu, is not in keys.db", record->log,
-                   number, (unsigned long long)record->key);
-    if (err) return say(err, r->why, "keys.db: %s", err_text(err));
-    if (!key->gone) err = record_open(whole, record, key->key.key, &r->plain, &r->room, &entry);
-    if (!err) err = fold_record(fold, record, key->gone ? NULL : &entry);
-    if (err) return say(err, r->why, "log %u, record %llu: %s", record->log, number, err_text(err));
-    if (fold_rows(fold) < FOLD_ROWS_SOON) return 0;
-    err = replay_flush(r, record->log);
-    return err ? say(err, r->why, "facts.db: %s", err_text(err)) : 0;
-}
-
-static int store_replay_with(struct store *store, const struct store_opening *how, struct replay *r)
-{
-    char *why = r->why;
     char path[FS_PATH_MAX];
-    int err = facts_flushed_each(store->facts, replay_on_flushed, r);
+    int err = facts_flushed_each(store->facts, rows_on_flushed, rows);
     if (err) return say(err, why, "facts.db: flushed: %s", err_text(err));
 
     struct logs_opening opening = {
         .segment_bytes = how->segment_bytes,
-        .flushed = replay_flushed,
-        .replay = replay_on_record,
-        .arg = r,
+        .flushed = rows_flushed,
+        .replay = rows_on_record,
+        .arg = rows,
         .now_ms = how->now_ms,
     };
     fs_path(path, store->dir, "log");
     err = logs_open(store->fs, path, &opening, &store->logs, &store->report);
     const struct logs_report *report = &store->report;
     if (err) {
-        char what[WHY_BYTES];               /* replay_on_record() may have said it already */
+        char what[WHY_BYTES];               /* replay_record() may have said it already */
         snprintf(what, sizeof what, "%s", why[0] ? why : err_text(err));
         if (!report->bad_file[0]) return say(err, why, "log: %s", what);
-        return say(err, why, "log/%.64s at byte %llu: %.140s", report->bad_file,
-                   (unsigned long long)report->bad_offset, what);
+        return say(err, why, "log/%.64s:%llu: %.140s", report->bad_file, (unsigned long long)report->bad_offset, what);
     }
 
-    for (uint32_t log = 0; log < LOGS_MAX && !err; log++) err = replay_flush(r, log);
-    if (!err) return 0;
-    logs_close(store->logs);
-    return say(err, why, "facts.db: %s", err_text(err));
+    err = replay_end(rows->replay);
+    if (err) logs_close(store->logs);
+    return err;
 }
 
 static int store_replay(struct store *store, const struct store_opening *how, char why[static WHY_BYTES])
 {
-    struct replay *r = calloc(1, sizeof *r);
-    if (!r) return say(ERR_NOMEM, why, "replay: %s", err_text(ERR_NOMEM));
-    r->store = store;
-    r->why = why;
-    buf_init(&r->plain, RECORD_BYTES_MAX);
-    int err = store_replay_with(store, how, r);
-    for (uint32_t log = 0; log < LOGS_MAX; log++) fold_free(r->folds[log]);
-    buf_fini(&r->plain);
-    sodium_memzero(r, sizeof *r);           /* the keys */
-    free(r);
+    struct rows *rows = calloc(1, sizeof *rows);
+    int err = rows ? replay_new(store->facts, store->vault, why, &rows->replay) : ERR_NOMEM;
+    if (!err) {
+        err = store_replay_with(store, how, rows, why);
+        replay_free(rows->replay);
+    } else {
+        say(err, why, "replay: %s", err_text(err));
+    }
+    free(rows);
     return err;
 }
 
@@ -317,7 +266,7 @@ int store_open(const struct fsio *fs, const char *dir, const struct store_openin
     why[0] = '\0';
     int err = store_make_dir(store, dir, why);
     if (err) return err;
-    err = store_take_lock(store, why);
+    err = take_lock(fs, store->dir, &store->lock, why);
     if (err) return err;
     err = store_check_format(store, why);
     if (err) goto fail_lock;

@@ -152,7 +152,7 @@ static void expect_flips_found(struct rig *rig, const char *part)
     uint64_t random = run_seed();
     char path[512], clause[600];
     uint64_t bytes = some_file(rig, part, path);
-    snprintf(clause, sizeof clause, "%s: at byte ", path);
+    snprintf(clause, sizeof clause, "%s:", path);
     for (int i = 0; i < 24; i++) {
         uint64_t offset = i == 0 ? 0 : i == 1 ? bytes - 1 : chance_below(&random, bytes);
         unsigned bit = (unsigned)chance_below(&random, 8);

@@ -35,7 +35,8 @@ enum {
     X(from, "from", true)                     \
     X(log, "log", true)                       \
     X(number, "number", true)                 \
-    X(top, "top", true)
+    X(top, "top", true)                       \
+    X(at, "at", true)
 
 enum option_number {
 #define CTL_NUMBER(field, name, value) OPTION_##field,
@@ -109,6 +110,7 @@ int ctl_restore(const struct arguments *a);
 int ctl_log_ls(const struct arguments *a);
 int ctl_log_show(const struct arguments *a);
 int ctl_log_verify(const struct arguments *a);
+int ctl_log_cut(const struct arguments *a);
 int ctl_log_stat(const struct arguments *a);
 
 #endif

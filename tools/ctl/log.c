@@ -23,6 +23,8 @@ const char *log_record_kind(uint8_t kind)
     case KIND_MESSAGE:   return "message";
     case KIND_TOMBSTONE: return "tombstone";
     case KIND_MARKS:     return "marks";
+    case KIND_DELETE:    return "delete";
+    case KIND_TIMER:     return "timer";
     default:             return "unknown";
     }
 }
@@ -58,7 +60,7 @@ bool log_number(const struct arguments *a, const char *text, const char *what, u
 void log_complain(const struct log_file *f, uint64_t offset, int err)
 {
     if (err == ERR_NOT_FOUND) fprintf(stderr, "%s/%s: no such file\n", f->dir, f->file.name);
-    else fprintf(stderr, "%s/%s: at byte %" PRIu64 ": %s%s\n", f->dir, f->file.name, offset, err_text(err),
+    else fprintf(stderr, "%s/%s:%" PRIu64 ": %s%s\n", f->dir, f->file.name, offset, err_text(err),
                  err == ERR_TORN ? " (a crash left it so: the next start cuts it)" : "");
 }
 

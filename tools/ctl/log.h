@@ -15,11 +15,11 @@ bool log_files(const struct arguments *a, struct log_file **files_out, size_t *c
  * whole a moment later. `each` is called for records not seen before only. ERR_TORN: it stays torn. */
 int log_read(const struct log_file *f, bool whole, segment_record_fn *each, void *arg, struct inspect_summary *out,
              uint64_t *offset_out);
-/* On standard error, "FILE: at byte N: why". */
+/* On standard error, "FILE:OFFSET: why": `log cut --at` takes the first part. */
 void log_complain(const struct log_file *f, uint64_t offset, int err);
 const char *log_kind(enum inspect_kind kind);
 const char *log_record_kind(uint8_t kind);
-enum { LOG_RECORD_KINDS = 4 };                       /* by number; 0 is of a kind this version does not know */
+enum { LOG_RECORD_KINDS = 6 };                       /* by number; 0 is of a kind this version does not know */
 void log_time(uint64_t ms, char out[static 32]);     /* "2026-11-24T09:10:17"; "-" for 0 */
 /* A whole number from `least` on. False: said why, as a usage error. */
 bool log_number(const struct arguments *a, const char *text, const char *what, uint64_t least, uint64_t *out);

@@ -109,6 +109,11 @@ static const struct command commands[] = {
     { "log", "stat", "[--top N]",
       "What takes the room: by kind of record and of file, and the N (20) conversations that take most of it.",
       TAKES(top), 0, 0, ctl_log_stat },
+    { "log", "cut", "--at FILE:OFFSET [--yes]",
+      "For a folder that the server refuses to open: takes away what a log has from a position on, as `log verify` or the\n"
+      "refused start names it. Everything behind it in that log goes too; it is kept beside, as FILE.cut-OFFSET. Tells first\n"
+      "what is at risk, of which conversations and from when, and asks, but with --yes. No server may run on the folder.",
+      TAKES(at) | TAKES(yes), 0, 0, ctl_log_cut },
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
