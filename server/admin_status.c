@@ -56,13 +56,14 @@ static json_t *describe_room(const struct budget_state *state)
                      "memory_max", (json_int_t)state->limits.memory_max);
 }
 
-/* As of the last step. */
-static json_t *describe_keeper(const struct keeper_state *state)
+/* As of the last step; files: as of now, each takes a descriptor. */
+static json_t *describe_keeper(const struct keeper_state *state, uint64_t files)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "unsorted", (json_int_t)state->unsorted, "tables",
-                     (json_int_t)state->tables, "source_bytes", (json_int_t)state->source_bytes, "written_bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "files", (json_int_t)files, "unsorted",
+                     (json_int_t)state->unsorted, "tables", (json_int_t)state->tables, "source_bytes", (json_int_t)state->source_bytes, "written_bytes",
                      (json_int_t)state->written_bytes, "sorted", (json_int_t)state->sorted, "merged",
-                     (json_int_t)state->merged, "failed", (json_int_t)state->failed, "error",
+                     (json_int_t)state->merged, "failed", (json_int_t)state->failed, "forgotten",
+                     (json_int_t)state->forgotten, "error",
                      state->err ? err_name(state->err) : NULL);
 }
 
@@ -84,8 +85,8 @@ static void status_back(struct task *t)
                           "devices", (json_int_t)s->devices, "resident_bytes", resident,
                           "resident_bytes_per_connection", conns ? resident / conns : 0,
                           "log_bytes_at_start", (json_int_t)found.bytes, "room", describe_room(room), "log",
-                          describe_keeper(keeper_state(config->keeper)), "shards", shards,
-                          "counters", sums);
+                          describe_keeper(keeper_state(config->keeper), found.segments + shard->house->shards),
+                          "shards", shards, "counters", sums);
     task_end(t, t->answer ? 0 : ERR_NOMEM);
 }
 

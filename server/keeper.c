@@ -3,9 +3,19 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+/* Rows that are good for nothing any more, on their way to the facts thread. */
+struct forget {
+    struct clerk_work work;              /* first, so that one is the other */
+    struct keeper *keeper;
+    bool under_way;
+    size_t count;
+    struct deleted_row rows[SWEEP_ROWS];
+};
 
 struct keeper {
     struct work work;                    /* first, so that one is the other */
@@ -16,6 +26,7 @@ struct keeper {
     struct timeout again;
     bool under_way;
     struct keeper_state state;
+    struct forget forget;
     uint64_t appended;                   /* records, by all shards, when that last rose … */
     uint64_t appended_ms;                /* … and when */
     _Atomic bool stopping;               /* main writes it, the step reads it */
@@ -26,6 +37,10 @@ struct keeper {
     struct facts *facts;
     struct retain_rules rules;
     struct retainer retainer;
+    struct sweep sweep;
+    bool sweeps;                         /* what it found before is forgotten */
+    size_t gone_count;
+    struct deleted_row gone[SWEEP_ROWS];
     uint64_t due_ns;                     /* when the next piece may be read or written */
     struct keep_report report;
 };
@@ -87,10 +102,22 @@ static void step_run(struct work *work, void *context)
     struct keep_how how = { .flushed = flushed, .fate = fate, .partition = partition, .dead_since = dead_since,
                             .pace = pace, .arg = k, .now_ms = k->now_ms, .idle = k->idle };
     k->facts = reader->facts;
-    retainer_init(&k->retainer, reader->facts, reader->vault);
+    retainer_init(&k->retainer, reader->facts, reader->vault, &k->sweep);
     k->retainer.rules = k->rules;
     work->err = logs_keep(k->chat->store->logs, &how, &k->report);
     retainer_fini(&k->retainer);
+    k->gone_count = 0;
+    if (!work->err && k->sweeps)
+        work->err = sweep_step(&k->sweep, k->chat->store->logs, k->facts, k->now_ms, k->gone, &k->gone_count);
+}
+
+/* On the facts thread. */
+static int forget_rows(struct clerk_work *work, struct facts *facts)
+{
+    struct forget *f = (struct forget *)work;
+    int err = 0;
+    for (size_t i = 0; i < f->count && !err; i++) err = facts_deleted_forget(facts, &f->rows[i].conv, f->rows[i].seq);
+    return err;
 }
 
 /* ---- on main's ---- */
@@ -130,6 +157,27 @@ static void take_in(struct keeper *k, int err)
     s->written_bytes = r->written_bytes;
 }
 
+static void forget_done(struct shard *shard, struct work *work)
+{
+    struct forget *f = (struct forget *)work;
+    (void)shard;
+    f->under_way = false;
+    if (!work->err) f->keeper->state.forgotten += f->count;    /* else the next walk finds them again */
+}
+
+static void forget_begin(struct keeper *k)
+{
+    struct forget *f = &k->forget;
+    if (k->gone_count == 0) return;
+    memset(&f->work, 0, sizeof f->work);
+    f->keeper = k;
+    f->work.rows = forget_rows;
+    f->work.work.done = forget_done;
+    f->count = k->gone_count;
+    memcpy(f->rows, k->gone, k->gone_count * sizeof f->rows[0]);
+    f->under_way = worker_submit(k->chat->facts, k->shard, &f->work.work);
+}
+
 static void step_begin(struct keeper *k)
 {
     const struct house *house = k->shard->house;
@@ -145,6 +193,7 @@ static void step_begin(struct keeper *k)
     k->rules = (struct retain_rules){ k->now_ms, k->config->retain_days * DAY_MS, k->config->drop_delivered != 0,
                                       k->config->marks_days * DAY_MS };
     k->report = (struct keep_report){ .did = KEEP_NOTHING };
+    k->sweeps = !k->forget.under_way;
     k->under_way = worker_submit(k->worker, k->shard, &k->work);
     assert(k->under_way);                            /* its only work */
 }
@@ -155,6 +204,7 @@ static void step_done(struct shard *shard, struct work *work)
     k->under_way = false;
     if (atomic_load_explicit(&k->stopping, memory_order_relaxed)) return;
     take_in(k, work->err);
+    forget_begin(k);
     say_step(k, work->err);
     if (work->err) wheel_set(&shard->wheel, &k->again, KEEPER_RETRY_MS);
     else if (k->report.did == KEEP_NOTHING) wheel_set(&shard->wheel, &k->again, KEEPER_EVERY_MS);
@@ -210,8 +260,9 @@ void keeper_stop(struct keeper *keeper)
 void keeper_free(struct keeper *keeper)
 {
     if (!keeper) return;
-    assert(!keeper->under_way);                      /* main's shard ends only when its works are back */
+    assert(!keeper->under_way && !keeper->forget.under_way);   /* main's shard ends only when its works are back */
     worker_free(keeper->worker);
+    sweep_fini(&keeper->sweep);
     free(keeper);
 }
 

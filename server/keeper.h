@@ -28,6 +28,7 @@ struct keeper;
 struct keeper_state {
     uint64_t sorted, merged, failed;         /* steps */
     uint64_t bytes_out, dropped;             /* written; records let go */
+    uint64_t forgotten;                      /* rows of deleted messages that are off the disk (storage/sweep.h) */
     uint32_t unsorted, tables;               /* closed segments that wait, sorted ones */
     uint64_t source_bytes, written_bytes;    /* over all sorted ones: what was appended, and all written for it */
     int err;                                 /* of the last step; 0: it was good */

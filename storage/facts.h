@@ -245,13 +245,19 @@ int facts_keyfile_next(struct facts *facts, const char *after, struct keyfile_ro
 int facts_keyfile_forget(struct facts *facts, const char *path);    /* ERR_NOT_FOUND */
 
 /* -- what may go (facts_retain.c) ---------------------------------------------------------------------------- */
-/* A message that its sender deleted for everyone. The row stays until the message is off the disk. */
-struct deleted_row { struct conv_id conv; uint64_t seq; uint64_t ms; };     /* ms: when it was deleted */
+/* A message that its sender deleted for everyone. The row stays until the message is off the disk (sweep.h). */
+struct deleted_row {
+    struct conv_id conv;
+    uint64_t seq;
+    uint64_t ms;                  /* when it was deleted */
+    uint32_t log;                 /* the place of the record that did it; number 0: written before places were noted */
+    uint64_t number;
+};
 /* Those of one conversation with from <= seq <= to, rising; at most `max`. */
 int facts_deleted(struct facts *facts, const struct conv_id *conv, uint64_t from, uint64_t to, size_t max,
                   struct deleted_row *rows_out, size_t *count_out);
-/* The oldest of those deleted after a time, by time; at most `max`. */
-int facts_deleted_oldest(struct facts *facts, uint64_t after_ms, size_t max, struct deleted_row *rows_out,
+/* Of all conversations, by time, conversation and sequence: those behind `after` (all zero: from the first); at most `max`. */
+int facts_deleted_oldest(struct facts *facts, const struct deleted_row *after, size_t max, struct deleted_row *rows_out,
                          size_t *count_out);
 /* Its message is gone from the log. Idempotent. */
 int facts_deleted_forget(struct facts *facts, const struct conv_id *conv, uint64_t seq);

@@ -97,10 +97,13 @@ static int flush_repeat(struct facts *facts, const struct fold_row *row)
 static int flush_deleted(struct facts *facts, const struct fold_row *row)
 {
     struct query q;
-    query_start(&q, facts->db, "INSERT INTO deleted (conv, seq, ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
+    query_start(&q, facts->db,
+                "INSERT INTO deleted (conv, seq, ms, log, number) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
     query_put_blob(&q, row->key.conv.v, sizeof row->key.conv.v);
     query_put_u64(&q, row->key.client_seq);
     query_put_u64(&q, row->u.deleted.ms);
+    query_put_u64(&q, row->u.deleted.log);
+    query_put_u64(&q, row->u.deleted.number);
     return query_run(&q);
 }
 

@@ -13,6 +13,8 @@ static int take_deleted(struct query *q, size_t max, struct deleted_row *rows_ou
         query_get_blob(q, row->conv.v, sizeof row->conv.v);
         row->seq = query_get_u64(q);
         row->ms = query_get_u64(q);
+        row->log = (uint32_t)query_get_u64(q);
+        row->number = query_get_u64(q);
     }
     err = query_end(q, err == ERR_END ? 0 : err);
     *count_out = err ? 0 : count;
@@ -24,7 +26,8 @@ int facts_deleted(struct facts *facts, const struct conv_id *conv, uint64_t from
 {
     struct query q;
     query_start(&q, facts->db,
-                "SELECT conv, seq, ms FROM deleted WHERE conv = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?");
+                "SELECT conv, seq, ms, log, number FROM deleted WHERE conv = ? AND seq BETWEEN ? AND ?"
+                " ORDER BY seq LIMIT ?");
     query_put_blob(&q, conv->v, sizeof conv->v);
     query_put_u64(&q, from < INT64_MAX ? from : INT64_MAX);
     query_put_u64(&q, to < INT64_MAX ? to : INT64_MAX);
@@ -32,12 +35,16 @@ int facts_deleted(struct facts *facts, const struct conv_id *conv, uint64_t from
     return take_deleted(&q, max, rows_out, count_out);
 }
 
-int facts_deleted_oldest(struct facts *facts, uint64_t after_ms, size_t max, struct deleted_row *rows_out,
+int facts_deleted_oldest(struct facts *facts, const struct deleted_row *after, size_t max, struct deleted_row *rows_out,
                          size_t *count_out)
 {
     struct query q;
-    query_start(&q, facts->db, "SELECT conv, seq, ms FROM deleted WHERE ms > ? ORDER BY ms LIMIT ?");
-    query_put_u64(&q, after_ms);
+    query_start(&q, facts->db,
+                "SELECT conv, seq, ms, log, number FROM deleted INDEXED BY deleted_by_ms WHERE (ms, conv, seq) > (?, ?, ?)"
+                " ORDER BY ms, conv, seq LIMIT ?");
+    query_put_u64(&q, after->ms);
+    query_put_blob(&q, after->conv.v, sizeof after->conv.v);
+    query_put_u64(&q, after->seq);
     query_put_u64(&q, max);
     return take_deleted(&q, max, rows_out, count_out);
 }

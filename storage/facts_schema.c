@@ -165,5 +165,10 @@ const char *const facts_migrations[] = {
     "  PRIMARY KEY (conv, seq)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX deleted_by_ms ON deleted (ms);",
+
+    /* 7: which record deleted it; number 0, from before this step: one that is in a closed segment */
+
+    "ALTER TABLE deleted ADD COLUMN log INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE deleted ADD COLUMN number INTEGER NOT NULL DEFAULT 0;",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

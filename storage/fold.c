@@ -236,6 +236,8 @@ static int fold_deleted(struct fold *fold, const struct record *record, struct b
         struct fold_node *node = fold_node(fold, &key);
         if (!node) return ERR_NOMEM;
         node->row.u.deleted.ms = max_u64(node->row.u.deleted.ms, msg_id_ms(&record->id));
+        node->row.u.deleted.log = record->log;
+        node->row.u.deleted.number = record->number;
     }
     return 0;
 }

@@ -70,7 +70,7 @@ struct fold_row {
         struct { uint64_t delivered, settled; } cursor;
         struct { uint64_t seq; struct msg_id id; uint64_t expiry_ms; } repeat;
         struct { uint64_t client_seq_max; } device;
-        struct { uint64_t ms; } deleted;   /* when */
+        struct { uint64_t ms, number; uint32_t log; } deleted;   /* when, and by which record */
     } u;
 };
 /* All of them in the order of their keys: kinds one after the other, and within a kind as the table is sorted,

@@ -70,7 +70,22 @@ void list_unref(struct segment_list *list)
         sorted_unref(list->tables[i]);
     free(list->segments);
     free(list->tables);
+    /* Last: who sees the count go down sees all that was done with the list as done. */
+    if (list->alive)
+        atomic_fetch_sub_explicit(list->alive, 1, memory_order_release);
     free(list);
+}
+
+void list_begin(struct logs *logs, struct segment_list *list)
+{
+    list->alive = &logs->lists_alive;
+    atomic_store(&logs->lists_alive, 1);
+    logs->list = list;
+}
+
+bool list_is_alone(struct logs *logs)
+{
+    return atomic_load_explicit(&logs->lists_alive, memory_order_acquire) == 1;
 }
 
 struct segment_list *list_get(struct logs *logs)
@@ -88,6 +103,8 @@ struct segment_list *list_get(struct logs *logs)
  * as long as giving back its room. */
 static struct segment_list *list_swap(struct logs *logs, struct segment_list *next)
 {
+    next->alive = &logs->lists_alive;
+    atomic_fetch_add_explicit(next->alive, 1, memory_order_relaxed);
     pthread_mutex_lock(&logs->list_lock);
     struct segment_list *old = logs->list;
     logs->list = next;

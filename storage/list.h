@@ -11,6 +11,7 @@
 #define PIPIT_STORAGE_LIST_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct logs;
@@ -19,6 +20,7 @@ struct sorted;
 
 struct segment_list {
     atomic_uint refs;
+    atomic_uint *alive;           /* the node's count of such lists; NULL: it was never the node's */
     struct segment **segments;    /* unsorted, by (log, first number); each with a reference */
     size_t segment_count;
     struct sorted **tables;       /* sorted, by serial; each with a reference */
@@ -30,7 +32,12 @@ struct segment_list *list_new(struct segment *const *segments, size_t segment_co
                               size_t table_count);
 void list_unref(struct segment_list *list);
 
-/* The list as it is now, with a reference. */
+/* The first list of a node takes its place; the reference is taken over. */
+void list_begin(struct logs *logs, struct segment_list *list);
+/* Is there no list of the node's but the one as it is now? Then all who looked at an older one have let go of it. For who
+ * has a reference to the one as it is now: without it the answer is old when it comes. */
+bool list_is_alone(struct logs *logs);
+/* The list as it is now, with a reference; to be let go of before logs_close(). */
 struct segment_list *list_get(struct logs *logs);
 /* Take a segment that is closed into it. 0 or ERR_NOMEM. */
 int list_add(struct logs *logs, struct segment *segment);

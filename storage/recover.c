@@ -432,8 +432,11 @@ static int hand_over(struct recovery *r)
     r->report->sorted = (uint32_t)sorted;
     r->report->segments += (uint32_t)sorted;
     if (!err) {
-        r->logs->list = list_new(segments, count, tables, sorted);
-        err = r->logs->list ? 0 : ERR_NOMEM;
+        struct segment_list *list = list_new(segments, count, tables, sorted);
+        if (list)
+            list_begin(r->logs, list);
+        else
+            err = ERR_NOMEM;
     }
     free(segments);
     free(tables);

@@ -7,9 +7,10 @@
 #include "proto/err.h"
 #include "storage/sorted.h"
 
-void retainer_init(struct retainer *r, struct facts *facts, struct vault *vault)
+void retainer_init(struct retainer *r, struct facts *facts, struct vault *vault, const struct sweep *sweep)
 {
     memset(r, 0, sizeof *r);
+    r->sweep = sweep;
     r->facts = facts;
     r->vault = vault;
     buf_init(&r->plain, RECORD_BYTES_MAX);
@@ -62,34 +63,6 @@ int retainer_fate(struct retainer *r, const struct record *record, struct bytes 
     return err;
 }
 
-static bool holds(struct sorted_cursor *c, struct sorted *table, const struct deleted_row *row)
-{
-    struct record record;
-    struct bytes whole;
-    int err = sorted_seek(c, table, &row->conv, FIND_RECORDS, row->seq, row->seq, false, 1);
-    return !err && !sorted_next(c, &record, &whole);
-}
-
-/* When the first of those in the table was deleted that were deleted after it was made; 0: none. A table that cannot be
- * read is no reason to rewrite it. */
-static uint64_t deleted_since(struct retainer *r, struct sorted *table)
-{
-    enum { ROWS = 64 };
-    struct deleted_row rows[ROWS];
-    struct sorted_cursor c;
-    uint64_t after_ms = sorted_meta(table)->made_ms, found_ms = 0;
-    size_t count = ROWS;
-    sorted_cursor_init(&c);
-    for (size_t looked = 0; count == ROWS && looked < RETAIN_LOOK_MAX && !found_ms; looked += count) {
-        if (facts_deleted_oldest(r->facts, after_ms, ROWS, rows, &count)) break;
-        for (size_t i = 0; i < count && !found_ms; i++)
-            if (holds(&c, table, &rows[i])) found_ms = rows[i].ms;
-        if (count) after_ms = rows[count - 1].ms;
-    }
-    sorted_cursor_fini(&c);
-    return found_ms;
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a == 0 || (b != 0 && b < a) ? b : a;
@@ -102,5 +75,5 @@ uint64_t retainer_dead_since(struct retainer *r, struct sorted *table)
     uint64_t since_ms = meta->expiry_min_ms <= rules->now_ms ? meta->expiry_min_ms : 0;
     uint64_t old_ms = rules->age_ms && meta->records ? msg_id_ms(&meta->min_id) + rules->age_ms : 0;
     if (old_ms <= rules->now_ms) since_ms = earlier(since_ms, old_ms);
-    return earlier(since_ms, deleted_since(r, table));
+    return r->sweep ? earlier(since_ms, sweep_dead_since(r->sweep, table)) : since_ms;
 }

@@ -6,17 +6,13 @@
 
 #include "storage/keep.h"
 #include "storage/retain.h"
+#include "storage/sweep.h"
 #include "storage/vault.h"
-
-enum {
-    /* Deletes looked for in one table, the oldest first, each with a read or two. A table that has none of so many keeps
-     * what the others deleted until it is merged for another reason. */
-    RETAIN_LOOK_MAX = 1024,
-};
 
 struct retainer {
     struct facts *facts;              /* readers of its own, the caller's to close … */
     struct vault *vault;
+    const struct sweep *sweep;        /* what it has found; NULL: nothing is looked for */
     struct retain_rules rules;        /* … and set before each step */
     struct retain_part part;
     struct vault_key key;             /* the last that was asked for; number 0: none */
@@ -24,13 +20,14 @@ struct retainer {
     struct buf plain;
     struct entry_room room;
 };
-void retainer_init(struct retainer *r, struct facts *facts, struct vault *vault);
+void retainer_init(struct retainer *r, struct facts *facts, struct vault *vault, const struct sweep *sweep);
 void retainer_fini(struct retainer *r);                       /* wipes the key */
 /* For keep_how.partition and keep_how.fate. */
 int retainer_partition(struct retainer *r, const struct conv_id *partition);
 int retainer_fate(struct retainer *r, const struct record *record, struct bytes whole, enum fate *fate_out);
 /* For keep_how.dead_since: the earliest time that something in it has been dead for, by its expiry, by age, or because it
- * was deleted after the table was made. What is dead because all have it, or by its key, waits for another reason. */
+ * was deleted and the sweep has found it here. What is dead because all have it, or by its key, waits for another
+ * reason. */
 uint64_t retainer_dead_since(struct retainer *r, struct sorted *table);
 
 #endif

@@ -301,6 +301,19 @@ static uint64_t log_bytes(struct rig *rig, uint64_t *sorted_out)
     return bytes;
 }
 
+static uint64_t rows_of_deleted(struct rig *rig)
+{
+    char path[FS_PATH_MAX];
+    struct facts *facts;
+    struct deleted_row rows[4];
+    size_t count;
+    fs_path(path, rig_folder(rig), "facts.db");
+    assert_int_equal(facts_open(disk_fs(rig_disk(rig)), path, false, &facts), 0);
+    assert_int_equal(facts_deleted_oldest(facts, &(struct deleted_row){ .ms = 0 }, 4, rows, &count), 0);
+    facts_close(facts);
+    return count;
+}
+
 /* Nobody says anything any more: no segment is ever full. */
 static void what_was_deleted_leaves_the_disk_of_a_quiet_server(void **state)
 {
@@ -328,6 +341,9 @@ static void what_was_deleted_leaves_the_disk_of_a_quiet_server(void **state)
         assert_true(log_bytes(rig, &sorted) > 0);
     }
     while (log_bytes(rig, &sorted) > BODY) assert_gone(a, "bob", seq);    /* the file it replaces goes after it */
+    /* With the message goes the row that told of it: within an hour. */
+    rig_turn_clock(rig, HOUR_MS);
+    while (rows_of_deleted(rig) > 0) rig_turn_clock(rig, 1000);
     assert_int_equal(send_text(a, "bob", 3, "still here").seq, seq + 2);
     assert_there(a, "bob", seq + 2);
     talker_close(a);

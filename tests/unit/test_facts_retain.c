@@ -44,16 +44,30 @@ static void deleted_rows_come_by_sequence_and_by_time_until_they_are_forgotten(v
     struct deleted_row rows[4];
     size_t count;
     room_open(&room);
-    run(&room, "INSERT INTO deleted VALUES (" CHAT ", 3, 30), (" CHAT ", 1, 50), (" CHAT ", 9, 10), (zeroblob(16), 3, 5);");
+    run(&room, "INSERT INTO deleted (conv, seq, ms) VALUES (" CHAT ", 3, 30), (" CHAT ", 1, 50), (" CHAT ", 9, 10),"
+               " (zeroblob(16), 3, 5);");
     assert_int_equal(facts_deleted(room.facts, &chat, 2, UINT64_MAX, 4, rows, &count), 0);
     assert_int_equal(count, 2);
     assert_true(rows[0].seq == 3 && rows[1].seq == 9 && rows[0].ms == 30);
     assert_int_equal(facts_deleted(room.facts, &chat, 0, 9, 2, rows, &count), 0);
     assert_true(count == 2 && rows[0].seq == 1 && rows[1].seq == 3);
-    assert_int_equal(facts_deleted_oldest(room.facts, 0, 2, rows, &count), 0);
+    struct deleted_row after = { .ms = 0 };
+    assert_int_equal(facts_deleted_oldest(room.facts, &after, 2, rows, &count), 0);
     assert_true(count == 2 && rows[0].ms == 5 && rows[1].ms == 10 && conv_id_equal(&rows[1].conv, &chat));
-    assert_int_equal(facts_deleted_oldest(room.facts, 10, 4, rows, &count), 0);
+    after = rows[1];
+    assert_int_equal(facts_deleted_oldest(room.facts, &after, 4, rows, &count), 0);
     assert_true(count == 2 && rows[0].ms == 30 && rows[1].ms == 50);
+    /* Many were deleted by one record, in one millisecond. */
+    run(&room, "INSERT INTO deleted (conv, seq, ms, log, number) VALUES (" CHAT ", 20, 60, 2, 7), (" CHAT ", 21, 60, 2, 7),"
+               " (x'08000000000000000000000000000000', 1, 60, 3, 8);");
+    after = rows[1];
+    for (uint64_t seq = 20; seq < 22; seq++) {
+        assert_int_equal(facts_deleted_oldest(room.facts, &after, 1, rows, &count), 0);
+        assert_true(count == 1 && rows[0].seq == seq && rows[0].log == 2 && rows[0].number == 7);
+        after = rows[0];
+    }
+    assert_int_equal(facts_deleted_oldest(room.facts, &after, 4, rows, &count), 0);
+    assert_true(count == 1 && rows[0].conv.v[0] == 8 && rows[0].log == 3 && rows[0].number == 8);
     assert_int_equal(facts_deleted_forget(room.facts, &chat, 9), 0);
     assert_int_equal(facts_deleted_forget(room.facts, &chat, 9), 0);
     assert_int_equal(facts_deleted(room.facts, &chat, 4, 10, 4, rows, &count), 0);
@@ -98,7 +112,7 @@ static void a_part_knows_thousands_of_deleted_sequences_in_pieces(void **state)
     struct retain_rules rules = { .now_ms = 1, .marks_ms = 1 };
     room_open(&room);
     run(&room, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
-               " INSERT INTO deleted SELECT " CHAT ", 2 * i, 1 FROM n;");
+               " INSERT INTO deleted (conv, seq, ms) SELECT " CHAT ", 2 * i, 1 FROM n;");
     retain_part_begin(&part, &rules, &chat);
     for (uint64_t seq = 1; seq <= 10002; seq++) {
         struct record r = { .partition = chat, .seq = seq };

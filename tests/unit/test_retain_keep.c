@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 #include "proto/proto.h"
 #include "storage/facts_impl.h"
 #include "storage/retain_keep.h"
@@ -48,8 +50,8 @@ static void what_is_dead_is_dropped_and_all_else_is_kept(void **state)
         "INSERT INTO devices (user, device, token_hash, name, created_ms, since_ms, live_ms, client_seq_max)"
         " VALUES ('bob', 1, x'', '', 1, 1, 1, 0);"
         "INSERT INTO cursors VALUES (x'07000000000000000000000000000000', 'bob', 1, 5, 0);"
-        "INSERT INTO deleted VALUES (x'07000000000000000000000000000000', 2, 1);"), 0);
-    retainer_init(&r, facts, vault);
+        "INSERT INTO deleted (conv, seq, ms) VALUES (x'07000000000000000000000000000000', 2, 1);"), 0);
+    retainer_init(&r, facts, vault, NULL);
     r.rules = (struct retain_rules){ .now_ms = 1000000, .marks_ms = 1000 };
     assert_int_equal(retainer_partition(&r, &chat), 0);
 
@@ -143,7 +145,7 @@ static void a_table_is_dead_in_part_since_its_first_expiry_age_or_delete(void **
     static struct retainer r;
     assert_int_equal(facts_open(disk_fs(disk), "/facts.db", true, &facts), 0);
     struct sorted *table = make_table(disk);
-    retainer_init(&r, facts, NULL);
+    retainer_init(&r, facts, NULL, NULL);
     r.rules = (struct retain_rules){ .now_ms = 1999999 };
     assert_int_equal(retainer_dead_since(&r, table), 0);
     r.rules.now_ms = 3000000;
@@ -152,14 +154,21 @@ static void a_table_is_dead_in_part_since_its_first_expiry_age_or_delete(void **
     r.rules.age_ms = 1500000 - first_ms;
     assert_int_equal(retainer_dead_since(&r, table), 1500000);
     r.rules.age_ms = 0;
-    /* Deleted before it was made; of another conversation; of a message that is not here: all of no concern to it. */
-    assert_int_equal(db_exec(facts->db,
-        "INSERT INTO deleted VALUES (x'07000000000000000000000000000000', 2, 900000), (zeroblob(16), 2, 1200000),"
-        " (x'07000000000000000000000000000000', 6, 1300000);"), 0);
+    /* What the sweep found. */
+    struct sweep sweep;
+    sweep_init(&sweep);
+    r.sweep = &sweep;
     assert_int_equal(retainer_dead_since(&r, table), 2000000);
-    assert_int_equal(db_exec(facts->db,
-        "INSERT INTO deleted VALUES (x'07000000000000000000000000000000', 4, 1400000);"), 0);
+    sweep.known.at = calloc(2, sizeof *sweep.known.at);
+    sweep.known.at[0].serial = 7;
+    sweep.known.at[0].dead_ms = 1000;
+    sweep.known.at[1].serial = 1;
+    sweep.known.at[1].dead_ms = 1400000;
+    sweep.known.count = 2;
     assert_int_equal(retainer_dead_since(&r, table), 1400000);
+    sweep.known.at[1].dead_ms = 2500000;
+    assert_int_equal(retainer_dead_since(&r, table), 2000000);
+    sweep_fini(&sweep);
     retainer_fini(&r);
     sorted_unref(table);
     facts_close(facts);
