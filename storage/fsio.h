@@ -36,6 +36,10 @@ struct fsio {
     /* 0: all that was written before is on disk (fdatasync). After an error what was written since the last
      * good sync is unknown for ever: never call it again for the same data. */
     int (*sync)(void *self, int file);
+    /* Have what was written to `len` bytes at `offset` on its way to the disk now, and wait for what lies in the
+     * `behind` bytes before it. It promises nothing, as only sync() does: it leaves less for that one to do, so that
+     * who syncs another file meanwhile does not stand behind all of it. An error is one of sync()'s. */
+    int (*write_back)(void *self, int file, uint64_t offset, uint64_t len, uint64_t behind);
     int (*truncate)(void *self, int file, uint64_t size);
     int (*size)(void *self, int file, uint64_t *size_out);
 

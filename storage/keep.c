@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/err.h"
 #include "storage/keep_impl.h"
@@ -35,14 +36,24 @@ struct candidate {
 
 /* ---- for sort.c and merge.c ---- */
 
+static void give_way(const struct keep_work *work)
+{
+    const struct timespec nap = { .tv_nsec = KEEP_YIELD_US * 1000 };
+    for (int i = 0; i < KEEP_YIELDS_MAX && atomic_load_explicit(work->commits, memory_order_relaxed); i++)
+        nanosleep(&nap, NULL);
+}
+
 int keep_pace(struct keep_work *work, uint64_t bytes)
 {
     work->paced += bytes;
-    if (work->paced < KEEP_PIECE_BYTES || !work->how->pace)
+    if (work->paced < KEEP_PIECE_BYTES)
         return 0;
     bytes = work->paced;
     work->paced = 0;
-    return work->how->pace(work->how->arg, bytes, work->hurry);
+    int err = work->how->pace ? work->how->pace(work->how->arg, bytes, work->hurry) : 0;
+    if (!err && !work->hurry)
+        give_way(work);
+    return err;
 }
 
 int keep_bad(struct keep_work *work, const char *name, uint64_t offset, int err)
@@ -93,11 +104,7 @@ int keep_put(struct keep_work *work, struct sorted_writer *writer, const char *n
     uint64_t written = sorted_writer_bytes(writer);
     uint64_t more = written - work->written;
     work->written = written;
-    if (written - work->synced >= KEEP_SYNC_BYTES) {
-        err = keep_bad_new(work, sorted_writer_sync(writer));
-        work->synced = written;
-    }
-    return err || !more ? err : keep_pace(work, more);
+    return more ? keep_pace(work, more) : 0;
 }
 
 /* ---- what has failed ---- */
@@ -384,7 +391,7 @@ int logs_keep(struct logs *logs, const struct keep_how *how, struct keep_report 
         logs->keep = calloc(1, sizeof *logs->keep);
     if (!logs->keep)
         return ERR_NOMEM;
-    struct keep_work work = { .fs = logs->fs, .dir = logs->dir, .how = how, .report = out };
+    struct keep_work work = { .fs = logs->fs, .dir = logs->dir, .commits = &logs->commits, .how = how, .report = out };
     int err = step(logs, &work);
     if (out->did != KEEP_NOTHING)
         out->serial = work.serial;

@@ -10,21 +10,23 @@
 #include "storage/sorted.h"
 
 enum {
-    /* Written between two syncs of a new file. A disk that swallows all of it at once makes the log's sync wait
-     * behind it; smaller pieces make more syncs that take turns with the log's. */
-    KEEP_SYNC_BYTES = 2 * 1024 * 1024,
+    /* A piece waits for commits under way, so that their syncs have the disk for themselves, but no longer than this in
+     * all: with KEEP_PIECE_BYTES at a time, 50 MiB a second go on under whatever load. */
+    KEEP_YIELD_US = 200,
+    KEEP_YIELDS_MAX = 25,
 };
 
 /* What one step works with. */
 struct keep_work {
     const struct fsio *fs;
     const char *dir;
+    const atomic_uint *commits;         /* under way just now, of all logs */
     const struct keep_how *how;
     struct keep_report *report;
     uint64_t serial;                    /* of the new file */
     bool hurry;
     uint64_t paced;                     /* bytes since pace() was called */
-    uint64_t written, synced;           /* bytes of the new file: paced for, synced */
+    uint64_t written;                   /* bytes of the new file that were paced for */
     bool has_partition;
     struct conv_id partition;           /* how->partition() was told of last */
 };

@@ -234,17 +234,19 @@ static int writer_write(struct log_writer *writer, const struct fsio *fs, struct
 
 int batch_sync(struct batch *batch)
 {
-    const struct logs *logs = batch->log->logs;
+    struct logs *logs = batch->log->logs;
     struct log_writer *writer = &batch->log->writer;
     if (writer->failed)
         return ERR_IO;
     int err = 0;
+    atomic_fetch_add_explicit(&logs->commits, 1, memory_order_relaxed);
     if ((writer->end >= logs->segment_bytes || batch->roll_ms) && writer->end > SEGMENT_HEADER_BYTES)
         err = writer_roll(writer, logs, batch);
-    if (!batch->records && err == ERR_NO_SPACE)
-        return 0;                        /* closing can wait, and nothing else was asked for */
     if (!err && batch->records)
         err = writer_write(writer, logs->fs, batch);
+    atomic_fetch_sub_explicit(&logs->commits, 1, memory_order_relaxed);
+    if (!batch->records && err == ERR_NO_SPACE)
+        return 0;                        /* closing can wait, and nothing else was asked for */
     if (err && err != ERR_NO_SPACE) {
         err = ERR_IO;
         writer->failed = true;

@@ -27,6 +27,7 @@ struct logs {
     struct sorted_pins pins;
     atomic_uint_least64_t serial; /* the highest given to a sorted file */
     atomic_uint lists_alive;      /* the list below, and older ones that somebody still looks at */
+    atomic_uint commits;          /* batch_sync() calls under way: the keeper lets them go first */
     pthread_mutex_t list_lock;    /* while the pointer below is taken or exchanged */
     pthread_mutex_t change_lock;  /* while the next list is made of it */
     struct segment_list *list;    /* all closed segments (list.h) */

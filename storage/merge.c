@@ -128,7 +128,7 @@ static int merge_finish(struct merge *merge, struct keep_work *work)
 int merge_step(struct merge *merge, struct keep_work *work)
 {
     work->serial = merge->serial;
-    work->written = work->synced = sorted_writer_bytes(merge->writer);
+    work->written = sorted_writer_bytes(merge->writer);
     struct keep_report *report = work->report;
     report->records = merge->records;
     report->dropped = merge->dropped;

@@ -156,7 +156,8 @@ int sorted_numbers(struct sorted *table, uint32_t log, uint64_t first, uint32_t 
 
 /* ---- writing ---- */
 
-/* Aside, as dir/NAME.new, in order, and sequentially; memory is bounded but for the filter (2 to 4 bytes for each of
+/* Aside, as dir/NAME.new, in order, and sequentially, each write on its way to the disk before the next, so that the
+ * sync at the end has little to do; memory is bounded but for the filter (2 to 4 bytes for each of
  * partitions_max, 16 MiB at most) and 40 bytes for each 3 MiB written. */
 struct sorted_writer;
 struct sorted_making {
@@ -173,9 +174,6 @@ int sorted_writer_open(const struct fsio *fs, const char *dir, const struct sort
  * ERR_NO_SPACE, ERR_IO or ERR_NOMEM. After an error only sorted_writer_abort() may follow. */
 int sorted_writer_add(struct sorted_writer *w, const struct record *record, struct bytes whole);
 uint64_t sorted_writer_bytes(const struct sorted_writer *w);     /* given to the file system so far: for pacing */
-/* Write out and sync what was added: done every few MiB, no burst of write-back is left for the last sync.
- * Errors as sorted_writer_add(). */
-int sorted_writer_sync(struct sorted_writer *w);
 /* Write the rest, sync, give the file its name, sync the folder. Every record must lie in a span (asserted by log).
  * spans           1..SORTED_SPANS_MAX, in any order; those that touch are joined
  * source_bytes    what the spans took when they were appended

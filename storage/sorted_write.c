@@ -32,6 +32,7 @@ struct sorted_writer {
     uint32_t block_bytes;
     XXH3_state_t *hash;                  /* of all before `offset` */
     uint64_t offset;                     /* where `out` will be written */
+    uint64_t behind;                     /* bytes before it that are on their way to the disk */
     struct buf out;
     struct buf block;                    /* the head's room, and the payload so far */
     uint16_t block_records;
@@ -137,10 +138,13 @@ static int write_out(struct sorted_writer *w)
     if (w->out.len == 0)
         return 0;
     int err = w->fs->pwritev(w->fs->self, w->file, &(struct iovec){ w->out.at, w->out.len }, 1, w->offset);
+    if (!err)
+        err = w->fs->write_back(w->fs->self, w->file, w->offset, w->out.len, w->behind);
     if (err)
         return err;
     XXH3_64bits_update(w->hash, w->out.at, w->out.len);
     w->offset += w->out.len;
+    w->behind = w->out.len;
     buf_clear(&w->out);
     return 0;
 }
@@ -151,12 +155,6 @@ static int put_out(struct sorted_writer *w, const void *at, size_t len)
     if (w->out.err)
         return w->out.err;
     return w->out.len >= OUT_BYTES ? write_out(w) : 0;
-}
-
-int sorted_writer_sync(struct sorted_writer *w)
-{
-    int err = write_out(w);
-    return err ? err : w->fs->sync(w->fs->self, w->file);
 }
 
 /* ---- blocks and their index ---- */

@@ -180,6 +180,18 @@ static int mem_sync(void *self, int file)
     return err;
 }
 
+/* Any of what is not synced may reach this disk at any time: nothing is new when it was asked to. */
+static int mem_write_back(void *self, int file, uint64_t offset, uint64_t len, uint64_t behind)
+{
+    struct disk *disk = self;
+    (void)file;
+    assert(behind <= offset && len > 0);
+    disk_lock(disk);
+    int err = is_dead(disk) ? ERR_IO : 0;
+    disk_unlock(disk);
+    return err;
+}
+
 static int mem_truncate(void *self, int file, uint64_t size)
 {
     struct disk *disk = self;
@@ -412,7 +424,7 @@ struct disk *disk_new(uint64_t seed)
     disk->stop_at = disk->capacity = UINT64_MAX;
     disk->fs = (struct fsio){
         .self = disk, .open = mem_open, .close = mem_close, .pread = mem_pread, .pwritev = mem_pwritev,
-        .sync = mem_sync, .truncate = mem_truncate, .size = mem_size, .rename = mem_rename, .unlink = mem_unlink,
+        .sync = mem_sync, .write_back = mem_write_back, .truncate = mem_truncate, .size = mem_size, .rename = mem_rename, .unlink = mem_unlink,
         .link = mem_link, .rmdir = mem_rmdir,
         .mkdir = mem_mkdir, .sync_dir = mem_sync_dir, .list = mem_list, .exists = mem_exists, .lock = mem_lock,
         .unlock = mem_unlock, .space = mem_space,

@@ -436,6 +436,19 @@ static void serials_rise_over_starts(void **state)
     assert_true(last > 5);
 }
 
+static void commits_under_way_hold_the_keeper_up_and_do_not_stop_it(void **state)
+{
+    struct keeprig *rig = *state;
+    append_many(rig, 60);
+    keeprig_flush(rig);
+    rig->body_max = 4000;
+    atomic_store(&rig->logs->commits, 1);          /* one that never ends: a disk that hangs */
+    keeprig_settle(rig);
+    assert_true(rig->sorted > 0 && rig->merged > 0);
+    atomic_store(&rig->logs->commits, 0);
+    keeprig_check(rig);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -456,6 +469,7 @@ int main(void)
         TEST(whatever_write_or_sync_fails_nothing_is_lost_and_no_input_is_used_twice),
         TEST(when_a_new_file_fails_its_inputs_are_left_alone_until_the_next_start),
         TEST(serials_rise_over_starts),
+        TEST(commits_under_way_hold_the_keeper_up_and_do_not_stop_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
