@@ -18,8 +18,10 @@ static const char usage[] =
     "  idle     --port P --pid PID [--count 10000] [--seconds 30]\n"
     "  hang     --port P --pid PID [--silent 10000] [--slow 1000] [--guesses 100] [--seconds 60]\n"
     "  commit   --data DIR [--rounds 5]\n"
-    "  fill     --data DIR --messages N [--kill]\n"
-    "  store    --data DIR\n";
+    "  fill     --data DIR --messages N | --kill\n"
+    "  pages    --data DIR\n"
+    "  room     --data DIR\n"
+    "  stall    --data DIR\n";
 
 void die(const char *format, ...)
 {
@@ -145,9 +147,13 @@ int main(int argc, char **argv)
     } else if (strcmp(command, "commit") == 0) {
         store_commit(text_of(DATA), number_of(ROUNDS, 5, 64));
     } else if (strcmp(command, "fill") == 0) {
-        store_fill(text_of(DATA), number_of(MESSAGES, 0, UINT32_MAX), given[KILL]);
-    } else if (strcmp(command, "store") == 0) {
-        store_measure(text_of(DATA));
+        store_fill(text_of(DATA), given[KILL] ? 0 : number_of(MESSAGES, 0, UINT32_MAX), given[KILL]);
+    } else if (strcmp(command, "pages") == 0) {
+        store_pages(text_of(DATA));
+    } else if (strcmp(command, "room") == 0) {
+        store_room(text_of(DATA));
+    } else if (strcmp(command, "stall") == 0) {
+        store_stall(text_of(DATA));
     } else {
         usage_die();
     }

@@ -6,6 +6,9 @@
 #ifndef PIPIT_BENCH_STORE_H
 #define PIPIT_BENCH_STORE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "storage/storage.h"
 #include "tools/bench/bench.h"
 
@@ -29,28 +32,49 @@ struct town {
 };
 
 /* Opens the folder, and finds in its rows where every conversation stands; makes users, keys and rows in an empty one.
- * `ms_out`: how long store_open() took. */
+ * `ms_out` (may be NULL): how long store_open() took. */
 void town_open(struct town *town, const char *dir, uint64_t *ms_out);
 void town_close(struct town *town);
-/* `count` messages more, until `end_ms`. Batches are as large as they may be: loading is not what is measured. */
-void town_load(struct town *town, uint64_t count, uint64_t begin_ms, uint64_t end_ms);
+/* `count` messages more, made between begin_ms and end_ms. Batches are as large as they may be: loading is not what is
+ * measured. `keep`: each segment that is full is sorted, and what is due merged, by a thread of its own; loading goes
+ * at most one segment ahead of it, so that as much is written as in a life that gave the keeper time. */
+void town_load(struct town *town, uint64_t count, uint64_t begin_ms, uint64_t end_ms, bool keep);
 void town_flush(struct town *town);
-/* Has the keeper work until nothing is left to do. */
-struct town_keeping { uint64_t sorted, merged, bytes_in, bytes_out, ms; };
-void town_keep(struct town *town, struct town_keeping *out);
-/* A message of conversation c appended to the open batch: 0 or ERR_FULL. */
+/* A message of conversation c, and its mark, appended to the open batch: 0 or ERR_FULL. */
 int town_say(struct town *town, uint32_t c, uint64_t now_ms);
+/* The same without its mark and without telling the rows of it: what log and seal cost, alone. */
+int town_append(struct town *town, uint32_t c, uint64_t now_ms);
 uint32_t town_draw(struct town *town);               /* a conversation, by its size */
 uint64_t town_random(struct town *town);
-uint64_t anonymous_bytes(int pid);                   /* RssAnon; 0: this process */
 
-/* Each measures one thing and prints its lines of the table. */
-void store_commit(const char *dir, uint32_t rounds);
-void store_pages(struct town *town);
-void store_stall(struct town *town);
+/* The keeper at work: one step after the other until nothing is left to do, on this thread or another. */
+struct keeping {
+    struct town *town;
+    uint64_t flushed;                  /* record number that the rows cover */
+    bool idle;                         /* merge further than must be */
+    bool rewrite;                      /* every table is due to be rewritten once */
+    uint64_t bytes_per_s;              /* 0: as fast as it goes */
+    uint64_t now_ms;
+    atomic_bool stop, rest;            /* any thread: end soon; wait until it is false again */
+    uint64_t sorted, merged;
+    atomic_uint_least64_t bytes;       /* read and written */
+    /* -- below: store_keep.c alone -- */
+    uint64_t due_ns;
+    pthread_t thread;
+};
+void keeping_run(struct keeping *k);
+void keeping_start(struct keeping *k);               /* on a thread of its own */
+void keeping_wait(struct keeping *k);                /* until it is done */
 
-/* The commands. */
+/* One figure: a line "NAME VALUE" for store.sh, which puts the table together. */
+void figure(double value, const char *name, ...) __attribute__((format(printf, 2, 3)));
+uint64_t wall_ms(void);
+
+/* The commands: each measures and prints its figures. */
 void store_fill(const char *dir, uint64_t messages, bool crash);
-void store_measure(const char *dir);
+void store_commit(const char *dir, uint32_t rounds);
+void store_pages(const char *dir);
+void store_room(const char *dir);
+void store_stall(const char *dir);
 
 #endif

@@ -8,7 +8,7 @@
 #include "tools/bench/histogram.h"
 #include "tools/bench/store.h"
 
-enum { PAGES = 2000, FLOOR_FILE_BYTES = 64 << 20 };
+enum { PAGES = 2000, FLOOR_FILE_BYTES = 64 << 20, DAY_SORTED = 500000, DAY_OPEN = 60000 };
 
 struct opener { struct buf plain; struct entry_room room; struct entry entry; };
 
@@ -65,6 +65,13 @@ static void floor_close(struct floor *floor)
     free(floor->room);
 }
 
+static void floor_read(struct floor *floor, size_t len, uint64_t at)
+{
+    if (pread(floor->file, floor->room, len, (off_t)at) != (ssize_t)len) die("floor: read failed");
+}
+
+/* Conversations as they are written in: those with more messages more often. Each page, and as many bytes of the floor's
+ * file, is read once before its time is taken. */
 static void warm(struct town *town, struct floor *floor, double deep, const char *name)
 {
     static struct histogram pages, bare;
@@ -76,26 +83,27 @@ static void warm(struct town *town, struct floor *floor, double deep, const char
     record_page_init(&page);
     for (int i = 0; i < PAGES; i++) {
         uint32_t c = town_draw(town);
-        read_page(town, c, deep, &o, &page);                     /* warm */
+        read_page(town, c, deep, &o, &page);
         uint64_t began = now_ns();
         read_page(town, c, deep, &o, &page);
         histogram_add(&pages, now_ns() - began);
         size_t len = page_bytes(&page);
         uint64_t at = town_random(town) % (FLOOR_FILE_BYTES - len);
+        floor_read(floor, len, at);
         began = now_ns();
-        if (pread(floor->file, floor->room, len, (off_t)at) != (ssize_t)len) die("floor: read failed");
+        floor_read(floor, len, at);
         open_all(&o, &page, &town->convs[c]);
         histogram_add(&bare, now_ns() - began);
     }
-    double p50 = (double)histogram_quantile(&pages, 0.5) / 1e3, f50 = (double)histogram_quantile(&bare, 0.5) / 1e3;
-    double p99 = (double)histogram_quantile(&pages, 0.99) / 1e3, f99 = (double)histogram_quantile(&bare, 0.99) / 1e3;
-    printf("| %s, warm, us: p50 / p99 | %.0f / %.0f | %.0f / %.0f | %.2f / %.2f |\n", name, p50, p99, f50, f99,
-           p50 / f50, p99 / f99);
+    figure((double)histogram_quantile(&pages, 0.5) / 1e3, "%s_warm_p50", name);
+    figure((double)histogram_quantile(&pages, 0.99) / 1e3, "%s_warm_p99", name);
+    figure((double)histogram_quantile(&bare, 0.5) / 1e3, "%s_floor_p50", name);
+    figure((double)histogram_quantile(&bare, 0.99) / 1e3, "%s_floor_p99", name);
     record_page_fini(&page);
     buf_fini(&o.plain);
 }
 
-/* How many reads of files a page takes, whatever the kernel has in its cache. */
+/* How many reads of files a page takes, whatever the kernel has in its cache. Any conversation, large or small. */
 static void cold(struct town *town, double deep, const char *name)
 {
     static struct histogram reads;
@@ -108,22 +116,37 @@ static void cold(struct town *town, double deep, const char *name)
         uint32_t c = (uint32_t)(town_random(town) % TOWN_CONVS);
         histogram_add(&reads, read_page(town, c, deep, &o, &page));
     }
-    printf("| %s, any conversation, reads: p50 / p99 / most | %lu / %lu / %lu | | |\n", name,
-           (unsigned long)histogram_quantile(&reads, 0.5), (unsigned long)histogram_quantile(&reads, 0.99),
-           (unsigned long)reads.max);
+    figure((double)histogram_quantile(&reads, 0.5), "%s_reads_p50", name);
+    figure((double)histogram_quantile(&reads, 0.99), "%s_reads_p99", name);
+    figure((double)reads.max, "%s_reads_most", name);
     record_page_fini(&page);
     buf_fini(&o.plain);
 }
 
-void store_pages(struct town *town)
+void store_pages(const char *dir)
 {
+    static struct town town;
     struct floor floor;
-    floor_open(&floor, town->dir);
-    puts("| a page of 50 | storage | pread + 50 openings | ratio |\n|---|---:|---:|---:|");
-    cold(town, 0, "newest");
-    cold(town, 0.1, "10 % deep");
-    cold(town, 0.9, "90 % deep");
-    warm(town, &floor, 0, "newest");
-    warm(town, &floor, 0.1, "10 % deep");
+    struct logs_stats stats;
+    town_open(&town, dir, NULL);
+    floor_open(&floor, dir);
+    cold(&town, 0, "newest");
+    cold(&town, 0.1, "deep");
+    cold(&town, 0.9, "deepest");
+    warm(&town, &floor, 0, "newest");
+    warm(&town, &floor, 0.1, "deep");
+    /* And in the middle of a day: some small files not merged yet, and an open segment that is half full. */
+    uint64_t now_ms = wall_ms();
+    town_load(&town, DAY_SORTED, now_ms, now_ms, true);
+    struct keeping k = { .town = &town, .flushed = log_committed(town.store.log[0]), .now_ms = now_ms };
+    keeping_run(&k);
+    town_load(&town, DAY_OPEN, now_ms, now_ms, false);
+    logs_stats(town.store.logs, &stats);
+    figure((double)stats.sorted, "day_tables");
+    figure((double)(stats.segments - stats.sorted), "day_unsorted");
+    cold(&town, 0, "day_newest");
+    cold(&town, 0.1, "day_deep");
+    warm(&town, &floor, 0, "day_newest");
     floor_close(&floor);
+    town_close(&town);
 }

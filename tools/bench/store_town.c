@@ -8,7 +8,12 @@
 
 #include "tools/bench/store.h"
 
-enum { SKEW = 10, ROWS_PER_COMMIT = 1000 };
+enum {
+    SKEW = 10,
+    ROWS_PER_COMMIT = 1000,
+    /* Loaded between two looks of the keeper, and between two flushes of rows: about a segment. */
+    LOAD_BYTES = 64 << 20,
+};
 
 static void must(int err, const char *what)
 {
@@ -35,22 +40,7 @@ uint32_t town_draw(struct town *town)
     return low;
 }
 
-uint64_t anonymous_bytes(int pid)
-{
-    char path[64], line[256];
-    unsigned long long kib = 0;
-    if (pid) snprintf(path, sizeof path, "/proc/%d/status", pid);
-    else snprintf(path, sizeof path, "/proc/self/status");
-    FILE *f = fopen(path, "r");
-    if (!f) die("cannot read %s", path);
-    while (fgets(line, sizeof line, f)) {
-        if (sscanf(line, "RssAnon: %llu kB", &kib) == 1) break;
-    }
-    fclose(f);
-    return kib * 1024;
-}
-
-static uint64_t wall_ms(void)
+uint64_t wall_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -123,8 +113,7 @@ void town_close(struct town *town)
 
 /* -- writing ------------------------------------------------------------------------------------------------------- */
 
-static int append(struct town *town, struct town_conv *conv, struct record *head, const struct entry *entry,
-                  uint64_t *bytes)
+static int append(struct town *town, struct town_conv *conv, struct record *head, const struct entry *entry)
 {
     struct position at;
     head->partition = conv->id;
@@ -133,8 +122,6 @@ static int append(struct town *town, struct town_conv *conv, struct record *head
     if (err) return err;
     head->log = at.log;
     head->number = at.number;
-    *bytes += record_bytes(head, entry);
-    must(fold_record(town->fold, head, entry), "fold");
     return 0;
 }
 
@@ -144,35 +131,58 @@ static void fresh_id(struct town *town, const struct msg_id *before, uint64_t no
     *out = msg_id_next(before, now_ms, (const uint8_t *)&random);
 }
 
+/* The next message of the conversation. */
+struct saying { struct record head; struct entry entry; uint64_t body[BENCH_BODY_BYTES / 8]; };
+
+static int append_message(struct town *town, uint32_t c, uint64_t now_ms, struct saying *s)
+{
+    struct town_conv *conv = &town->convs[c];
+    for (size_t i = 0; i < sizeof s->body / sizeof *s->body; i++) s->body[i] = town_random(town);
+    uint32_t sender = 2 * c + (uint32_t)(s->body[0] & 1);
+    s->head = (struct record){ .seq = conv->head + 1, .kind = FOLD_KIND_MESSAGE, .flags = 1,
+                               .counted = conv->head + 1 };
+    s->entry = (struct entry){ .sender = bench_user(sender), .device = bench_device(sender), .client_seq = s->head.seq,
+                               .settled = s->head.seq, .body = bytes_of(s->body, sizeof s->body) };
+    if (conv->head == 0) {
+        s->entry.member_count = 2;
+        s->entry.members[0] = bench_user(2 * c);
+        s->entry.members[1] = bench_user(2 * c + 1);
+    }
+    fresh_id(town, &conv->last_id, now_ms, &s->head.id);
+    int err = append(town, conv, &s->head, &s->entry);
+    if (err) return err;
+    conv->head = s->head.seq;
+    conv->last_id = s->head.id;
+    town->messages++;
+    town->message_bytes += record_bytes(&s->head, &s->entry);
+    return 0;
+}
+
+int town_append(struct town *town, uint32_t c, uint64_t now_ms)
+{
+    struct saying s;
+    return append_message(town, c, now_ms, &s);
+}
+
 int town_say(struct town *town, uint32_t c, uint64_t now_ms)
 {
     struct town_conv *conv = &town->convs[c];
-    uint64_t body[BENCH_BODY_BYTES / 8];
-    for (size_t i = 0; i < sizeof body / sizeof *body; i++) body[i] = town_random(town);
-    uint32_t sender = 2 * c + (uint32_t)(body[0] & 1), receiver = sender ^ 1;
-    struct record head = { .seq = conv->head + 1, .kind = FOLD_KIND_MESSAGE, .flags = 1, .counted = conv->head + 1 };
-    struct entry entry = { .sender = bench_user(sender), .device = bench_device(sender), .client_seq = head.seq,
-                           .settled = head.seq, .body = bytes_of(body, sizeof body) };
-    if (conv->head == 0) {
-        entry.member_count = 2;
-        entry.members[0] = bench_user(2 * c);
-        entry.members[1] = bench_user(2 * c + 1);
-    }
-    fresh_id(town, &conv->last_id, now_ms, &head.id);
-    int err = append(town, conv, &head, &entry, &town->message_bytes);
+    struct saying s;
+    int err = append_message(town, c, now_ms, &s);
     if (err) return err;
-    conv->head = head.seq;
-    conv->last_id = head.id;
-    town->messages++;
+    must(fold_record(town->fold, &s.head, &s.entry), "fold");
 
-    struct mark mark = { bench_user(receiver), bench_device(receiver), head.seq, 0, now_ms };
-    struct record place = { .seq = head.seq, .kind = RECORD_KIND_MARKS, .counted = head.counted };
+    uint32_t receiver = (2 * c + (uint32_t)(s.body[0] & 1)) ^ 1;
+    struct mark mark = { bench_user(receiver), bench_device(receiver), s.head.seq, 0, now_ms };
+    struct record place = { .seq = s.head.seq, .kind = RECORD_KIND_MARKS, .counted = s.head.counted };
     struct entry moves = { .marks = &mark, .mark_count = 1 };
     fresh_id(town, &conv->last_id, now_ms, &place.id);
-    err = append(town, conv, &place, &moves, &town->mark_bytes);
+    err = append(town, conv, &place, &moves);
     if (err == ERR_FULL) return 0;                               /* one mark less: receipts may be folded */
     must(err, "mark");
+    must(fold_record(town->fold, &place, &moves), "fold");
     town->marks++;
+    town->mark_bytes += record_bytes(&place, &moves);
     return 0;
 }
 
@@ -188,8 +198,11 @@ void town_flush(struct town *town)
     if (!town->fold) die("out of memory");
 }
 
-void town_load(struct town *town, uint64_t count, uint64_t begin_ms, uint64_t end_ms)
+void town_load(struct town *town, uint64_t count, uint64_t begin_ms, uint64_t end_ms, bool keep)
 {
+    struct keeping k = { .town = town };
+    uint64_t bytes = town->message_bytes + town->mark_bytes;
+    bool keeps = false;
     for (uint64_t i = 0; i < count; i++) {
         uint32_t c = town_draw(town);
         uint64_t now_ms = begin_ms + (uint64_t)((double)(end_ms - begin_ms) * (double)i / (double)count);
@@ -199,6 +212,15 @@ void town_load(struct town *town, uint64_t count, uint64_t begin_ms, uint64_t en
             err = town_say(town, c, now_ms);
         }
         must(err, "append");
-        if (fold_rows(town->fold) >= 2 * FOLD_ROWS_SOON) town_flush(town);
+        if (town->message_bytes + town->mark_bytes - bytes < LOAD_BYTES) continue;
+        bytes = town->message_bytes + town->mark_bytes;
+        town_flush(town);
+        if (keeps) keeping_wait(&k);
+        keeps = keep;
+        k.flushed = log_committed(town->store.log[0]);
+        k.now_ms = now_ms;
+        if (keep) keeping_start(&k);
     }
+    if (keeps) keeping_wait(&k);
+    town_flush(town);
 }
