@@ -3,6 +3,7 @@
  *   rows      a reader's snapshot is opened; it says how far each log goes
  *   stage     every segment gets a second name in DATA/backup.new/        ┐ again with a new snapshot when segments
  *   plan      which of them, and how much of each, are the logs up there  ┘ were sorted in between
+ *   hold      without links there is no stage: those of the plan are kept open
  *   copy      rows, then segments, into TO/NAME/
  *   manifest  length and checksum of each, synced; then the folders above
  *
@@ -39,6 +40,9 @@ struct making {
     char stage[FS_PATH_MAX], log[FS_PATH_MAX], new_log[FS_PATH_MAX];
     struct manifest manifest, since;     /* since.count 0: none */
     struct plan plan;
+    bool no_links;                       /* in the data folder */
+    int *held;                           /* owned, no_links: the file of plan.files[i]; -1: not open */
+    uint64_t done, total, rows;          /* for progress(); rows: about so many bytes of them */
     bool made;                           /* report->path is a folder of ours */
 };
 
@@ -224,8 +228,40 @@ static int stage_all(struct making *m)
     int err = remove_folder(m->fs, m->stage);
     if (!err) err = m->fs->mkdir(m->fs->self, m->stage);
     if (!err) err = m->fs->list(m->fs->self, m->log, stage_name, m);
-    if (err == ERR_UNSUPPORTED) return say(m, err, "the data folder's file system has no hard links");
+    m->no_links = err == ERR_UNSUPPORTED;
+    if (m->no_links) return 0;
     return err ? say(m, err, "%.150s: %s", m->stage, err_text(err)) : 0;
+}
+
+static void let_go(struct making *m)
+{
+    for (size_t i = 0; m->held && i < m->plan.count; i++)
+        if (m->held[i] >= 0) m->fs->close(m->fs->self, m->held[i]);
+    free(m->held);
+    m->held = NULL;
+    plan_fini(&m->plan);
+}
+
+/* A file that went away since it was planned: its content is elsewhere by now. */
+static int hold_all(struct making *m)
+{
+    int err = 0;
+    m->held = malloc((m->plan.count + 1) * sizeof *m->held);
+    if (!m->held) return ERR_NOMEM;
+    for (size_t i = 0; i < m->plan.count; i++) m->held[i] = -1;
+    for (size_t i = 0; !err && i < m->plan.count; i++) {
+        char path[FS_PATH_MAX];
+        fs_path(path, m->log, m->plan.files[i].name);
+        if (!m->plan.files[i].dropped) err = m->fs->open(m->fs->self, path, FS_READ, &m->held[i]);
+    }
+    return err;
+}
+
+static int plan_all(struct making *m)
+{
+    int err = plan_make(m->fs, m->no_links ? m->log : m->stage, m->manifest.flushed, &m->plan);
+    if (!err && m->no_links) err = hold_all(m);
+    return err == ERR_NOT_FOUND && m->no_links ? ERR_AGAIN : err;
 }
 
 /* On 0 the snapshot is open, and the plan is that of the same moment. */
@@ -233,14 +269,14 @@ static int cut(struct making *m)
 {
     int err = ERR_AGAIN;
     for (int i = 0; i < CUT_TRIES && err == ERR_AGAIN; i++) {
-        plan_fini(&m->plan);
+        let_go(m);
         err = facts_snapshot(m->how->facts);
         if (err) return say(m, err, "facts.db: %s", err_text(err));
         err = read_rows(m);
         if (err) say(m, err, "facts.db: %s", err_text(err));
         if (!err) err = stage_all(m);
         if (!err) {
-            err = plan_make(m->fs, m->stage, m->manifest.flushed, &m->plan);
+            err = plan_all(m);
             if (err == ERR_CORRUPT || err == ERR_NEWER)
                 say(m, err, "log/%s:%llu: %s", m->plan.bad_file, (unsigned long long)m->plan.bad_offset,
                     err_text(err));
@@ -258,33 +294,52 @@ static int stepped(struct making *m, uint64_t bytes)
     return m->how->step ? m->how->step(m->how->arg, bytes) : 0;
 }
 
-/* The first `bytes` of `from`; to `to` unless that is NULL. */
-static int copy_bytes(struct making *m, const char *from, const char *to, uint64_t bytes, uint64_t *sum_out)
+static void got_on(struct making *m, uint64_t bytes)
 {
-    struct infile in;
+    m->done = m->total - m->done < bytes ? m->total : m->done + bytes;
+    if (m->how->progress) m->how->progress(m->how->arg, m->done, m->total);
+}
+
+/* The first `bytes` of `in`, which is taken; to `to` unless that is NULL. */
+static int copy_open(struct making *m, struct infile *in, const char *to, uint64_t bytes, uint64_t *sum_out)
+{
     struct outfile out;
     struct bytes part;
-    int err = infile_open(m->fs, from, &in);
-    if (err) return err;
-    if (in.size < bytes) err = ERR_CORRUPT;
+    int err = in->size < bytes ? ERR_CORRUPT : 0;
     bool opened = false;
     if (!err && to) {
         err = outfile_open(m->fs, to, false, &out);
         opened = !err;
     }
-    while (!err && in.bytes < bytes) {
-        uint64_t left = bytes - in.bytes;
-        err = infile_next(&in, left < COPY_BYTES ? (size_t)left : COPY_BYTES, &part);
+    while (!err && in->bytes < bytes) {
+        uint64_t left = bytes - in->bytes;
+        err = infile_next(in, left < COPY_BYTES ? (size_t)left : COPY_BYTES, &part);
         if (!err && part.len == 0) err = ERR_CORRUPT;
         if (!err && opened) outfile_put(&out, part.at, part.len);
+        if (!err) got_on(m, part.len);
         if (!err) err = stepped(m, part.len);
     }
-    *sum_out = infile_sum(&in);
-    infile_close(&in);
+    *sum_out = infile_sum(in);
+    infile_close(in);
     if (!opened) return err;
     if (!err) return outfile_finish(&out);
     outfile_abort(&out);
     return err;
+}
+
+static int copy_bytes(struct making *m, const char *from, const char *to, uint64_t bytes, uint64_t *sum_out)
+{
+    struct infile in;
+    int err = infile_open(m->fs, from, &in);
+    return err ? err : copy_open(m, &in, to, bytes, sum_out);
+}
+
+static int copy_held(struct making *m, int *held, const char *to, uint64_t bytes, uint64_t *sum_out)
+{
+    struct infile in;
+    int err = infile_take(m->fs, *held, &in);
+    *held = -1;
+    return err ? err : copy_open(m, &in, to, bytes, sum_out);
 }
 
 static int from_since(struct making *m, const char *name, const char *to, uint64_t bytes, uint64_t *sum_out)
@@ -296,11 +351,13 @@ static int from_since(struct making *m, const char *name, const char *to, uint64
     fs_path(from, m->report->since, name);
     int err = m->fs->link(m->fs->self, from, to);
     *sum_out = old->sum;
+    if (!err) got_on(m, bytes);
     return err;
 }
 
-static int copy_segment(struct making *m, const struct plan_file *file)
+static int copy_segment(struct making *m, size_t i)
 {
+    const struct plan_file *file = &m->plan.files[i];
     char name[MANIFEST_FILE_NAME_MAX + 1], from[FS_PATH_MAX], to[FS_PATH_MAX];
     uint64_t sum = 0;
     snprintf(name, sizeof name, "log/%s", file->name);
@@ -308,7 +365,9 @@ static int copy_segment(struct making *m, const struct plan_file *file)
     fs_path(to, m->report->path, name);
     int err = from_since(m, name, to, file->bytes, &sum);
     bool linked = !err;
-    if (err && file->serial) {
+    if (err && m->held) {
+        err = copy_held(m, &m->held[i], to, file->bytes, &sum);
+    } else if (err && file->serial) {
         err = m->fs->link(m->fs->self, from, to);
         linked = !err;
         if (!err) err = copy_bytes(m, from, NULL, file->bytes, &sum);
@@ -323,15 +382,30 @@ static int copy_segment(struct making *m, const struct plan_file *file)
     return manifest_add(&m->manifest, name, file->bytes, sum);
 }
 
+static int rows_stepped(void *arg, uint64_t bytes)
+{
+    struct making *m = arg;
+    got_on(m, m->rows - m->done < bytes ? m->rows - m->done : bytes);
+    return stepped(m, bytes);
+}
+
+/* The rows are written and then read again, for their checksum. */
 static int copy_rows(struct making *m)
 {
     char path[FS_PATH_MAX];
     bool exists;
-    uint64_t bytes = 0, sum = 0;
+    uint64_t bytes = 0, sum = 0, segments = 0;
+    for (size_t i = 0; i < m->plan.count; i++) segments += m->plan.files[i].dropped ? 0 : m->plan.files[i].bytes;
+    fs_path(path, m->how->data, "facts.db");
+    int err = m->fs->exists(m->fs->self, path, &exists, &bytes);
+    m->rows = bytes;
+    m->total = segments + 2 * bytes;
     fs_path(path, m->report->path, "facts.db");
-    int err = facts_copy(m->how->facts, path, m->how->step, m->how->arg);
+    if (!err) err = facts_copy(m->how->facts, path, rows_stepped, m);
     facts_snapshot_end(m->how->facts);                   /* its WAL may go on from here */
     if (!err) err = m->fs->exists(m->fs->self, path, &exists, &bytes);
+    m->total = segments + 2 * bytes;
+    m->done = bytes;
     if (!err) err = copy_bytes(m, path, NULL, bytes, &sum);
     m->report->bytes += bytes;
     if (!err) err = manifest_add(&m->manifest, "facts.db", bytes, sum);
@@ -342,7 +416,7 @@ static int copy_all(struct making *m)
 {
     int err = copy_rows(m);
     for (size_t i = 0; !err && i < m->plan.count; i++)
-        if (!m->plan.files[i].dropped) err = copy_segment(m, &m->plan.files[i]);
+        if (!m->plan.files[i].dropped) err = copy_segment(m, i);
     if (!err) err = m->fs->sync_dir(m->fs->self, m->new_log);
     if (!err) err = m->fs->sync_dir(m->fs->self, m->report->path);
     if (!err) err = m->fs->sync_dir(m->fs->self, m->how->to);
@@ -392,7 +466,7 @@ int backup_make(const struct backup_how *how, struct backup_report *report_out)
     report_out->users = m->manifest.users;
     report_out->conversations = m->manifest.conversations;
     report_out->files = m->manifest.count;
-    plan_fini(&m->plan);
+    let_go(m);
     manifest_fini(&m->manifest);
     manifest_fini(&m->since);
     free(m);

@@ -2,8 +2,9 @@
  *
  * One cut point: a reader's snapshot of the rows, taken first, and of every log exactly what those rows cover. Segments
  * are caught by a second name (DATA/backup.new/) before anything is copied, so sorting and merging may take theirs away
- * meanwhile. Sorted segments are linked into the backup where the file system allows it, else copied; of the others, the
- * open ones too, the part up to the cut is copied. What the backup before has already is linked from there and not read
+ * meanwhile; where the data folder's file system has no hard links they are held open instead. Sorted segments are linked
+ * into the backup where that is possible, else copied, as to another file system; of the others, the open ones too, the
+ * part up to the cut is copied. What the backup before has already is linked from there and not read
  * again. Keys are not in it: see keyfile.h. The manifest comes last: a folder without it is no backup.
  *
  * Thread: any; the connections are that thread's readers. Blocks, for as long as copying takes. */
@@ -24,6 +25,8 @@ struct backup_how {
     uint64_t now_ms;
     /* After each piece of so many bytes: may sleep; non-zero stops the backup and is returned. NULL allowed. */
     int (*step)(void *arg, uint64_t bytes);
+    /* How far it got on: of about `total` bytes `done` are there, linked ones included. NULL allowed. */
+    void (*progress)(void *arg, uint64_t done, uint64_t total);
     void *arg;
 };
 struct backup_report {
@@ -36,8 +39,8 @@ struct backup_report {
 };
 /* 0: it is there, whole, after a power cut. On error nothing of it is left, as far as the disk lets us; what may be left
  * has no manifest. ERR_NOT_FOUND (a folder, or `since` is no backup), ERR_DENIED (`since` is of another node),
- * ERR_UNSUPPORTED (the data folder's file system has no links), ERR_CORRUPT, ERR_NO_SPACE, ERR_IO, ERR_NOMEM,
- * ERR_TOO_BIG (a path, or too many files), ERR_AGAIN (segments changed at every try), or step's answer. */
+ * ERR_CORRUPT, ERR_NO_SPACE, ERR_IO, ERR_NOMEM, ERR_TOO_BIG (a path, or too many files), ERR_AGAIN (segments changed at
+ * every try), or step's answer. */
 int backup_make(const struct backup_how *how, struct backup_report *report_out);
 /* Remove what a backup that was killed left in the data folder. Before a server uses it, and by each backup. */
 int backup_tidy(const struct fsio *fs, const char *data);

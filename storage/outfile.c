@@ -104,11 +104,17 @@ void outfile_abort(struct outfile *out)
 
 int infile_open(const struct fsio *fs, const char *path, struct infile *in)
 {
+    int file;
+    int err = fs->open(fs->self, path, FS_READ, &file);
+    return err ? err : infile_take(fs, file, in);
+}
+
+int infile_take(const struct fsio *fs, int file, struct infile *in)
+{
     memset(in, 0, sizeof *in);
     in->fs = fs;
-    int err = fs->open(fs->self, path, FS_READ, &in->file);
-    if (err) return err;
-    err = fs->size(fs->self, in->file, &in->size);
+    in->file = file;
+    int err = fs->size(fs->self, in->file, &in->size);
     in->buffer = malloc(OUTFILE_BUFFER_BYTES);
     in->hash = XXH3_createState();
     if (!err && (!in->buffer || !in->hash)) err = ERR_NOMEM;

@@ -43,6 +43,7 @@ struct infile {
     size_t from, len;
 };
 int infile_open(const struct fsio *fs, const char *path, struct infile *in);
+int infile_take(const struct fsio *fs, int file, struct infile *in);    /* of one that is open: closed on error too */
 /* The next 1..max bytes, in place, good until the next call. *got_out 0: the end. ERR_IO. */
 int infile_next(struct infile *in, size_t max, struct bytes *out);
 /* Exactly `len` of them. ERR_END: the file has fewer left. */

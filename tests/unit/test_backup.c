@@ -58,7 +58,7 @@ static int back_up_with(struct world *w, struct backup_how *how, struct backup_r
     struct facts *facts;
     struct vault *vault;
     struct backup_report none;
-    how->fs = fs_of(w);
+    if (!how->fs) how->fs = fs_of(w);
     how->data = RIG_DIR;
     how->to = BACKUPS;
     how->now_ms = w->now_ms;
@@ -357,6 +357,89 @@ static void a_conversation_erased_after_the_backup_is_erased_in_what_is_restored
     storerig_close(w->rig);
 }
 
+/* -- where links cannot be made -------------------------------------------------------------------------------- */
+
+/* Sorting and merging go on while it copies, and progress is told: it rises to all of it. */
+struct restless { struct world *w; uint64_t done, total, steps; };
+
+static int keep_on(void *arg, uint64_t bytes)
+{
+    struct restless *r = arg;
+    struct keep_how how = { .flushed = flushed_of, .now_ms = r->w->now_ms, .arg = r->w };
+    struct keep_report report;
+    (void)bytes;
+    r->steps++;
+    return logs_keep(r->w->rig->store.logs, &how, &report);
+}
+
+static void got_on(void *arg, uint64_t done, uint64_t total)
+{
+    struct restless *r = arg;
+    assert_true(done <= total);
+    assert_true(total != r->total || done >= r->done);
+    r->done = done;
+    r->total = total;
+}
+
+static void back_up_restlessly(struct world *w, const struct fsio *fs, struct backup_report *report)
+{
+    struct restless r = { .w = w };
+    struct restore_report verified;
+    struct backup_how how = { .fs = fs, .step = keep_on, .progress = got_on, .arg = &r };
+    int err = back_up_with(w, &how, report);
+    if (err) fail_msg("%s: %s", err_name(err), report->why);
+    assert_int_equal(r.done, r.total);
+    assert_true(r.steps > 0);
+    err = verify(fs_of(w), report->path, KEYS, &verified);
+    if (err) fail_msg("%s: %s", err_name(err), verified.why);
+}
+
+static void without_links_in_the_data_folder_files_are_held_and_copied(void **state)
+{
+    struct world *w = *state;
+    struct backup_report report;
+    struct restore_report verified;
+    storerig_run(w->rig, 100, 2);
+    storerig_restart(w->rig, 2);
+    uint64_t ops = disk_ops(w->rig->disk);
+    disk_refuse_links(w->rig->disk, true);
+    back_up_restlessly(w, NULL, &report);                 /* what it holds is sorted and removed meanwhile */
+    assert_int_equal(report.files_linked, 0);
+    assert_true(disk_file_count(w->rig->disk, RIG_DIR "/log/sorted-") > 0);
+    struct backup_report second;
+    back_up_restlessly(w, NULL, &second);
+    assert_int_equal(second.files_linked, 0);
+    assert_int_equal(verify(fs_of(w), report.path, KEYS, &verified), 0);
+    check_restored(w, second.path, ops);
+    storerig_close(w->rig);
+}
+
+static int link_within(void *self, const char *from, const char *to)
+{
+    const struct fsio *fs = disk_fs(self);
+    bool is_there = strncmp(from, BACKUPS "/", sizeof BACKUPS) == 0;
+    bool is_to_there = strncmp(to, BACKUPS "/", sizeof BACKUPS) == 0;
+    return is_there == is_to_there ? fs->link(fs->self, from, to) : ERR_UNSUPPORTED;
+}
+
+static void on_another_file_system_the_first_is_copied_and_the_next_linked_to_it(void **state)
+{
+    struct world *w = *state;
+    struct backup_report first, second;
+    struct fsio apart = *fs_of(w);
+    apart.link = link_within;
+    storerig_run(w->rig, 100, 2);
+    storerig_restart(w->rig, 2);
+    sort_all(w);
+    uint64_t ops = disk_ops(w->rig->disk);
+    back_up_restlessly(w, &apart, &first);
+    assert_int_equal(first.files_linked, 0);
+    back_up_restlessly(w, &apart, &second);
+    assert_true(second.files_linked > 0);
+    check_restored(w, second.path, ops);
+    storerig_close(w->rig);
+}
+
 static int stop_at(void *arg, uint64_t bytes)
 {
     (void)bytes;
@@ -486,6 +569,8 @@ int main(void)
         IN_A_WORLD(an_older_key_file_is_told_to_be_too_old),
         IN_A_WORLD(a_folder_with_anything_in_it_is_not_restored_to),
         IN_A_WORLD(a_conversation_erased_after_the_backup_is_erased_in_what_is_restored),
+        IN_A_WORLD(without_links_in_the_data_folder_files_are_held_and_copied),
+        IN_A_WORLD(on_another_file_system_the_first_is_copied_and_the_next_linked_to_it),
         IN_A_WORLD(a_stopped_one_leaves_nothing),
         IN_A_WORLD(a_full_disk_leaves_no_backup),
         IN_A_WORLD(power_lost_while_backing_up_leaves_a_whole_backup_or_none),
