@@ -117,10 +117,10 @@ static void what_a_device_has_is_listed_searched_marked_and_deleted(void **state
     assert_int_equal(run(s, "bob", WORDS("search", "blue", "--limit", "1")), 0);
     assert_null(strstr(p.text, "d\xc3\xb6or"));
     assert_int_equal(run(s, "bob", WORDS("search", "")), 2);
-    assert_int_equal(run(s, "bob", WORDS("delete", id)), 0);
+    assert_int_equal(run(s, "bob", WORDS("delete", "--here", id)), 0);
     assert_int_equal(run(s, "bob", WORDS("search", "door")), 0);
     assert_string_equal(p.text, "");
-    assert_int_equal(run(s, "bob", WORDS("delete", "01a20bfa-23c9-7000-987a-b99035f32f5a")), 2);
+    assert_int_equal(run(s, "bob", WORDS("delete", "--here", "01a20bfa-23c9-7000-987a-b99035f32f5a")), 2);
     server_up(s);
     assert_int_equal(run(s, "bob", WORDS("history", "alice")), 0);    /* the server has it still */
     assert_null(strstr(p.text, "d\xc3\xb6or"));

@@ -107,7 +107,7 @@ static void what_cannot_be_shown_is_named(void **state)
     static const uint8_t later[] = { 0x92, 0x07, 0xa1, 'x' }, bad[] = { 0x92, 0x00, 0xa1, 0xff };
     struct msg_message m = message_of(BYTES_NONE, KIND_TOMBSTONE);
     (void)state;
-    assert_true(bytes_equal(message_text(&m), bytes_of_str("[deleted]")));
+    assert_true(bytes_equal(message_text(&m), bytes_of_str("[message deleted]")));
     m = message_of(BYTES_NONE, KIND_MESSAGE);
     assert_true(bytes_equal(message_text(&m), bytes_of_str("[nothing for this device]")));
     m = message_of(BYTES_OF(later), KIND_MESSAGE);
@@ -148,6 +148,121 @@ static void a_message_without_a_text_has_none_in_json(void **state)
     json_decref(root);
 }
 
+static const uint8_t two_seqs[] = { 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 5 };
+static const uint8_t a_day[] = { 0, 0, 0, 0, 0, 1, 0x51, 0x80 };
+
+static void json_lines_tell_who_deleted_and_who_set_the_timer(void **state)
+{
+    struct msg_message m = message_of(BYTES_OF(two_seqs), KIND_DELETE);
+    const char *event, *from;
+    json_int_t first, second, seq, seconds;
+    (void)state;
+    json_t *root = json_of(&m);
+    assert_int_equal(json_unpack(root, "{s:s, s:s, s:I, s:[I, I!]}", "event", &event, "from", &from, "seq", &seq,
+                                 "seqs", &first, &second), 0);
+    assert_string_equal(event, "deleted");
+    assert_string_equal(from, "alice");
+    assert_int_equal(first, 3);
+    assert_int_equal(second, 5);
+    assert_null(json_object_get(root, "text"));
+    json_decref(root);
+    m = message_of(BYTES_OF(a_day), KIND_TIMER);
+    root = json_of(&m);
+    assert_int_equal(json_unpack(root, "{s:s, s:I}", "event", &event, "seconds", &seconds), 0);
+    assert_string_equal(event, "timer");
+    assert_int_equal(seconds, 86400);
+    json_decref(root);
+}
+
+static void a_json_line_tells_when_a_message_disappears(void **state)
+{
+    static const uint8_t body[] = { 0x92, 0x00, 0xa1, 'x' };
+    struct msg_message m = message_of(BYTES_OF(body), KIND_MESSAGE);
+    (void)state;
+    json_t *root = json_of(&m);
+    assert_true(json_is_null(json_object_get(root, "expires")));
+    assert_true(json_is_false(json_object_get(root, "deleted")));
+    json_decref(root);
+    m.expiry_ms = 1700000001000;
+    root = json_of(&m);
+    assert_int_equal(json_integer_value(json_object_get(root, "expires")), 1700000001000);
+    json_decref(root);
+}
+
+/* What `m` is to people. */
+static char *line_of(const struct msg_message *m)
+{
+    static const struct user_id self = { "bob" };
+    char *at = NULL;
+    size_t len;
+    FILE *to = open_memstream(&at, &len);
+    assert_non_null(to);
+    const struct pipit_message message = pipit_message_of(&self, m, &m->from);
+    print_message_line(to, &message);
+    fclose(to);
+    return at;
+}
+
+static void expect_line(const struct msg_message *m, const char *end)
+{
+    char *line = line_of(m);
+    assert_string_equal(line + strlen("2023-11-14 22:13:20 "), end);
+    free(line);
+}
+
+static void lines_tell_what_was_done_not_what_it_is_made_of(void **state)
+{
+    struct msg_message m = message_of(BYTES_OF(two_seqs), KIND_DELETE);
+    (void)state;
+    expect_line(&m, "alice deleted 2 messages\n");
+    m = message_of(bytes_of(two_seqs, 8), KIND_DELETE);
+    expect_line(&m, "alice deleted a message\n");
+    m = message_of(BYTES_OF(a_day), KIND_TIMER);
+    expect_line(&m, "timer set to 1 day by alice\n");
+    m = message_of(bytes_of("\0\0\0\0\0\0\0\0", 8), KIND_TIMER);
+    expect_line(&m, "timer set to off by alice\n");
+}
+
+static void expect_member(const struct pipit_member *m, const char *wanted)
+{
+    char *at = NULL;
+    size_t len;
+    FILE *to = open_memstream(&at, &len);
+    assert_non_null(to);
+    print_member(to, m);
+    fclose(to);
+    assert_string_equal(at, wanted);
+    free(at);
+}
+
+static void a_time_that_is_not_known_exactly_is_told_as_the_day_after_it(void **state)
+{
+    struct pipit_member m = { .user = { "bob" } };
+    (void)state;
+    setenv("TZ", "UTC0", 1);
+    expect_member(&m, "bob: not delivered yet\n");
+    m.delivered_ms = UINT64_C(1700000000000);                /* 2023-11-14 22:13:20 */
+    expect_member(&m, "bob: delivered 2023-11-14 22:13:20, not read yet\n");
+    m.is_delivered_before = true;
+    expect_member(&m, "bob: delivered before 2023-11-15, not read yet\n");
+    m.read_ms = UINT64_C(1701302400000);                     /* 2023-11-30 00:00:00 */
+    m.is_read_before = true;
+    expect_member(&m, "bob: delivered before 2023-11-15, read before 2023-12-01\n");
+    json_t *root = json_member(&m);
+    assert_true(json_is_true(json_object_get(root, "read_before")));
+    assert_int_equal(json_integer_value(json_object_get(root, "read")), 1701302400000);
+    json_decref(root);
+}
+
+static void a_refusal_to_delete_says_why(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(refusal_text(PIPIT_DELETES, ERR_DENIED, "not allowed"), "too long ago"));
+    assert_non_null(strstr(refusal_text(PIPIT_DELETES, ERR_NOT_FOUND, ""), "gone already"));
+    assert_string_equal(refusal_text(PIPIT_SAYS, ERR_DENIED, "because"), "because");
+    assert_string_equal(refusal_text(PIPIT_SETS_TIMER, ERR_DENIED, ""), err_text(ERR_DENIED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +273,11 @@ int main(void)
         cmocka_unit_test(what_cannot_be_shown_is_named),
         cmocka_unit_test(a_json_line_tells_a_message),
         cmocka_unit_test(a_message_without_a_text_has_none_in_json),
+        cmocka_unit_test(json_lines_tell_who_deleted_and_who_set_the_timer),
+        cmocka_unit_test(a_json_line_tells_when_a_message_disappears),
+        cmocka_unit_test(lines_tell_what_was_done_not_what_it_is_made_of),
+        cmocka_unit_test(a_time_that_is_not_known_exactly_is_told_as_the_day_after_it),
+        cmocka_unit_test(a_refusal_to_delete_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ static void text_of_others_is_safe_and_what_cannot_be_shown_is_a_clause(void **s
     put_body(f, &bob, &bob, bobs, 3, 3, BYTES_NONE, KIND_MESSAGE, MESSAGE_SHOWN);
     put_body(f, &bob, &bob, bobs, 4, 4, bytes_of("\x92\x09\xa1x", 4), KIND_MESSAGE, MESSAGE_SHOWN);
     open_with(f, &bob);
-    assert_string_equal(rows(f), "=Today;<a\xef\xbf\xbd[2Jb c\nd\n;<[deleted];<[nothing for this device];"
+    assert_string_equal(rows(f), "=Today;<a\xef\xbf\xbd[2Jb c\nd\n;<[message deleted];<[nothing for this device];"
                                  "<[something that a newer version shows];");
     assert_false(model_row(f->model, 1)->is_clause);
     for (size_t i = 2; i < 5; i++) assert_true(model_row(f->model, i)->is_clause);

@@ -54,23 +54,11 @@ struct members {
     FILE *lines;
 };
 
-static json_t *time_json(uint64_t ms)
-{
-    return ms ? json_integer((json_int_t)ms) : json_null();
-}
-
 static int add_member(void *arg, const struct pipit_member *m)
 {
     struct members *to = arg;
-    char time[32];
-    json_array_append_new(to->json, json_pack("{s:s, s:o, s:o}", "user", m->user.v, "delivered",
-                                              time_json(m->delivered_ms), "read", time_json(m->read_ms)));
-    fprintf(to->lines, "%s: ", m->user.v);
-    if (m->delivered_ms) format_time(m->delivered_ms, time);
-    fprintf(to->lines, "%s%s", m->delivered_ms ? "delivered " : "not delivered yet", m->delivered_ms ? time : "");
-    if (m->read_ms) format_time(m->read_ms, time);
-    fprintf(to->lines, "%s%s\n", m->read_ms ? ", read " : m->delivered_ms ? ", not read yet" : "",
-            m->read_ms ? time : "");
+    json_array_append_new(to->json, json_member(m));
+    print_member(to->lines, m);
     return 0;
 }
 

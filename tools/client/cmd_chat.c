@@ -201,7 +201,7 @@ static void refresh_ticks(struct talk *t)
 static void on_accepted(struct talk *t, const struct sync_event *e)
 {
     struct own *m = own_of_send(t, e->client_seq);
-    if (t->waiting > 0) t->waiting--;
+    if (e->record == KIND_MESSAGE && t->waiting > 0) t->waiting--;
     if (!m) return;
     m->seq = e->seq;
     m->sent_ms = msg_id_ms(&e->id);
@@ -214,18 +214,35 @@ static void on_refused(struct talk *t, const struct sync_event *e)
 {
     struct own *m = own_of_send(t, e->client_seq);
     if (!user_id_equal(&e->user, &t->peer)) return;
-    if (t->waiting > 0) t->waiting--;
-    note(t, "not sent", e->text[0] ? e->text : err_text(e->err));
+    if (e->record == KIND_MESSAGE && t->waiting > 0) t->waiting--;
+    note(t, e->record == KIND_DELETE ? "not deleted" : e->record == KIND_TIMER ? "timer not set" : "not sent",
+         refusal_text(pipit_what_of(e->record), e->err, e->text));
     if (m) m->client_seq = 0;
 }
 
 /* ---- messages of the conversation ---- */
 
+/* "bob deleted a message", "messages disappear after 1 day (set by bob)". */
+static void show_deed(struct talk *t, const struct msg_message *record)
+{
+    struct line l;
+    struct bytes rest = record->body;
+    uint64_t seconds;
+    if (record->kind == KIND_DELETE) print_deletes(note_begin(&l), record->from.v, record->body);
+    else if (record->kind == KIND_TIMER && body_next(&rest, &seconds) == 0)
+        print_timer(note_begin(&l), seconds, record->from.v);
+    else return;
+    line_end(&l, t, 0);
+}
+
 static void show_message(struct talk *t, const struct msg_message *record)
 {
     char time[16];
     struct line l;
-    if (record->kind > KIND_TOMBSTONE) return;
+    if (record->kind > KIND_TOMBSTONE) {
+        show_deed(t, record);
+        return;
+    }
     if (user_id_equal(&record->from, &t->client.account.user)) {
         struct own *m = own_new(t, message_text(record));
         m->seq = record->seq;
@@ -310,7 +327,7 @@ static void on_event(void *arg, const struct sync_event *e)
         if (here && user_id_equal(&e->user, &t->peer)) refresh_ticks(t);
         break;
     case SYNC_MESSAGE:                    /* one of this conversation is shown after this turn */
-        if (here || user_id_equal(&e->user, &t->client.account.user)) break;
+        if (here || user_id_equal(&e->user, &t->client.account.user) || e->record != KIND_MESSAGE) break;
         snprintf(line, sizeof line, "a message from %s: `pipit chat %s` shows it", e->user.v, e->user.v);
         note(t, line, "");
         break;
@@ -394,7 +411,8 @@ static int show_waiting(void *arg, const struct outbox_row *row)
 {
     struct talk *t = arg;
     struct bytes text;
-    if (!user_id_equal(&row->to, &t->peer) || content_text_decode(row->body, &text)) return 0;
+    if (row->kind != KIND_MESSAGE || !user_id_equal(&row->to, &t->peer)) return 0;
+    if (content_text_decode(row->body, &text)) return 0;
     struct own *m = own_new(t, text);
     m->client_seq = row->client_seq;
     m->sent_ms = row->created_ms;

@@ -1,6 +1,7 @@
 /* cmd_export.c - everything the server has of a user, as JSON, one object a line.
  *
  *   {"export":"account", …} {"export":"device", …}* ({"export":"conversation", …} {"export":"message", …}*)*
+ *                                             and among messages "deleted", "timer": what was done to them
  *   {"export":"end", …}
  *
  * One page of the account and one of a conversation are in memory at a time, however much there is. A file is written
@@ -41,16 +42,24 @@ static void put_line(struct exporting *e, const char *what, json_t *object)
 
 static int put_message(void *arg, const struct pipit_message *m)
 {
+    static const char *const names[] = { [PIPIT_SAYS] = "message", [PIPIT_DELETES] = "deleted",
+                                         [PIPIT_SETS_TIMER] = "timer" };
     struct exporting *e = arg;
     char id[MSG_ID_TEXT], conv[CONV_ID_TEXT], device[DEVICE_ID_TEXT];
     msg_id_print(&m->id, id);
     conv_id_print(&m->conv, conv);
     device_id_print(m->device, device);
-    put_line(e, "message", json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:b, s:o}", "id", id, "conversation", conv, "seq",
-                                     (json_int_t)m->seq, "time", (json_int_t)m->time_ms, "from", m->from.v, "device",
-                                     device, "deleted", (int)m->is_deleted, "text",
-                                     m->text.at ? json_stringn((const char *)m->text.at, m->text.len) : json_null()));
-    e->messages++;
+    json_t *line = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "id", id, "conversation", conv, "seq",
+                             (json_int_t)m->seq, "time", (json_int_t)m->time_ms, "from", m->from.v, "device", device);
+    json_t *rest = m->what == PIPIT_DELETES ? json_pack("{s:o}", "seqs", json_deleted(m))
+                   : m->what == PIPIT_SETS_TIMER ? json_pack("{s:I}", "seconds", (json_int_t)m->timer_s)
+                   : json_pack("{s:b, s:o, s:o}", "deleted", (int)m->is_deleted, "expires",
+                               m->expires_ms ? json_integer((json_int_t)m->expires_ms) : json_null(), "text",
+                               m->text.at ? json_stringn((const char *)m->text.at, m->text.len) : json_null());
+    if (!line || !rest || json_object_update(line, rest)) abort();    /* out of memory */
+    json_decref(rest);
+    put_line(e, names[m->what], line);
+    e->messages += m->what == PIPIT_SAYS;
     return ferror(e->to) ? ERR_IO : 0;
 }
 

@@ -1,4 +1,4 @@
-/* cmd_here.c - whoami, list, search, delete, unread: what this device has, without asking the server. */
+/* cmd_here.c - whoami, list, search, unread: what this device has, without asking the server. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,18 +138,7 @@ int cmd_search(const struct options *o)
     return close_with(&c, err ? fail(&c, err) : EXIT_DONE);
 }
 
-/* ---- delete, unread ---- */
-
-int cmd_delete(const struct options *o)
-{
-    struct client c;
-    struct msg_id id;
-    if (!take_message(o->words[0], &id)) return EXIT_USAGE;
-    int code = client_open(o, &c);
-    if (code) return code;
-    int err = pipit_delete_here(c.pipit, &id);
-    return close_with(&c, err ? fail(&c, err) : EXIT_DONE);
-}
+/* ---- unread ---- */
 
 int cmd_unread(const struct options *o)
 {

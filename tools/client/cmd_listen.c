@@ -39,11 +39,14 @@ static void on_synced(void *arg)
     l->synced = true;                     /* printed after what came before it */
 }
 
-static void on_refused(void *arg, uint64_t number, const struct user_id *to, int err, const char *text)
+static void on_refused(void *arg, uint64_t number, enum pipit_what what, const struct user_id *to, int err,
+                       const char *text)
 {
+    static const char *const names[] = { [PIPIT_SAYS] = "a message to", [PIPIT_DELETES] = "deleting a message to",
+                                         [PIPIT_SETS_TIMER] = "the timer with" };
     (void)arg;
     (void)number;
-    fprintf(stderr, "pipit: a message to %s was refused: %s\n", to->v, text[0] ? text : err_text(err));
+    fprintf(stderr, "pipit: %s %s was refused: %s\n", names[what], to->v, refusal_text(what, err, text));
 }
 
 static void on_link(void *arg, bool open, const char *why)
@@ -71,7 +74,7 @@ static void print_one(struct listening *l, const struct pipit_message *m)
 {
     if (l->o->json) json_message(stdout, m);
     else print_message_line(stdout, m);
-    if (!m->is_own) l->count++;           /* else of another device of this user */
+    if (m->what == PIPIT_SAYS && !m->is_own && !m->is_deleted) l->count++;    /* own: of another device of this user */
 }
 
 /* Everything new, printed, marked and told as read. */

@@ -81,13 +81,24 @@ const struct command commands[] = {
       "pipit search \"blue door\" --with bob",
       TAKES(json) | TAKES(limit) | TAKES(with), 1, WORDS_MAX, cmd_search },
     { "info", NULL, "MESSAGE",
-      "When a message was sent, delivered to and read by each member.",
+      "When a message was sent, delivered to and read by each member. The server forgets exact times after a month or so,\n"
+      "and tells a day before which it was.",
       "pipit info 01a20bfa-23c9-7000-987a-b99035f32f5a",
       TAKES(json), 1, 1, cmd_info },
-    { "delete", NULL, "MESSAGE",
-      "Deletes a message for you, on this device: gone from lists, history and search. Nobody else is told.",
-      "pipit delete 01a20bfa-23c9-7000-987a-b99035f32f5a",
-      0, 1, 1, cmd_delete },
+    { "delete", NULL, "WHO [MESSAGE]",
+      "Deletes a message of yours for everyone, by its id or as your --last one there, and prints its id. The server takes\n"
+      "it for two days after it was sent, or as its operator chose. With --here any message is gone from lists, history and\n"
+      "search of this device, and stays with everybody else; WHO may then be left out.",
+      "pipit delete bob --last\n"
+      "pipit delete bob 01a20bfa-23c9-7000-987a-b99035f32f5a\n"
+      "pipit delete --here 01a20bfa-23c9-7000-987a-b99035f32f5a",
+      TAKES(last) | TAKES(here) | TAKES(timeout), 1, 2, cmd_delete },
+    { "timer", NULL, "WHO [HOW-LONG]",
+      "How long messages with WHO stay before they disappear, for both of you: a number and s, m, h, d or w, one minute to a\n"
+      "year, or off. It is for what is sent from then on. Without HOW-LONG: what it is now.",
+      "pipit timer bob 7d\n"
+      "pipit timer bob off",
+      TAKES(json) | TAKES(timeout), 1, 2, cmd_timer },
     { "unread", NULL, "WHO",
       "Marks the conversation as unread on this device, until it is read again.",
       "pipit unread bob",

@@ -31,6 +31,8 @@ enum {
     X(with, "with", "WHO", "only of the conversation with WHO")                                                        \
     X(as, "as", "NAME", "what this device calls them; else by their user name")                                        \
     X(plain, "plain", NULL, "the text alone: no picture, no full screen")                                              \
+    X(last, "last", NULL, "your own last message there")                                                               \
+    X(here, "here", NULL, "for you alone, on this device; nobody else is told")                                        \
     X(yes, "yes", NULL, "do not ask whether it is meant")
 
 enum option_number {
@@ -47,7 +49,7 @@ struct options {
     const char *ca_file;
     const char *invite, *password_file, *new_password_file;
     const char *before, *with, *as;
-    bool json, no_read, plain, yes, login, log_out_others;
+    bool json, no_read, plain, yes, login, log_out_others, last, here;
     uint64_t count, limit;            /* 0: not given */
     uint64_t timeout_s;               /* 0: not given */
     char **words;                     /* behind the command */
@@ -84,6 +86,7 @@ int cmd_history(const struct options *o);
 int cmd_search(const struct options *o);
 int cmd_info(const struct options *o);
 int cmd_delete(const struct options *o);
+int cmd_timer(const struct options *o);
 int cmd_unread(const struct options *o);
 int cmd_link(const struct options *o);
 int cmd_add(const struct options *o);

@@ -173,6 +173,8 @@ static bool take_option(struct options *o, int which, const char *value)
     case OPTION_with:              o->with = value; return true;
     case OPTION_as:                o->as = value; return true;
     case OPTION_plain:             o->plain = true; return true;
+    case OPTION_last:              o->last = true; return true;
+    case OPTION_here:              o->here = true; return true;
     case OPTION_yes:               o->yes = true; return true;
     case OPTION_COUNT: break;
     }

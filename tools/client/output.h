@@ -18,7 +18,9 @@ void format_time(uint64_t ms, char out[static 32]);           /* local time, YYY
 /* Did standard output take everything so far? False has been said. What is marked as shown must have been. */
 bool output_flush(void);
 void json_line(FILE *to, json_t *object);                     /* takes `object`; NULL is out of memory: aborts */
-void json_message(FILE *to, const struct pipit_message *m);
+void json_message(FILE *to, const struct pipit_message *m);   /* what it says, or does */
+json_t *json_deleted(const struct pipit_message *m);          /* the sequences; NULL: out of memory */
+json_t *json_member(const struct pipit_member *m);            /* the same */
 void json_receipt(FILE *to, const struct pipit_receipt *r);
 void json_device(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
@@ -26,7 +28,14 @@ void json_plain(FILE *to, const char *event);                 /* {"event": …} 
  * then), and the user's devices have changed. */
 void print_later(FILE *to, const struct user_id *who, int err, const char *text);
 void print_device_change(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
-/* "2026-11-24 10:00:00 alice: text" */
+/* "messages disappear after 1 day (set by bob)"; `by` "": not known. "bob deleted a message". */
+void print_timer(FILE *to, uint64_t seconds, const char *by);
+void print_deletes(FILE *to, const char *by, struct bytes deleted);
+/* Why the server refused it, in a clause. */
+const char *refusal_text(enum pipit_what what, int err, const char *text);
+/* "bob: delivered 2026-11-24 10:00:00, read before 2026-11-26": who has a message. */
+void print_member(FILE *to, const struct pipit_member *m);
+/* "2026-11-24 10:00:00 alice: text", "2026-11-24 10:00:00 alice deleted a message" */
 void print_message_line(FILE *to, const struct pipit_message *m);
 
 #endif

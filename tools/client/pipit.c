@@ -139,7 +139,9 @@ static void on_event(void *arg, const struct sync_event *e)
     const struct pipit_receipt receipt = { e->conv, e->user, e->delivered, e->read, e->time_ms };
     switch (e->kind) {
     case SYNC_ACCEPTED: TELL(p, on_sent, e->client_seq, &e->id); break;
-    case SYNC_REFUSED:  TELL(p, on_refused, e->client_seq, &e->user, e->err, e->text); break;
+    case SYNC_REFUSED:
+        TELL(p, on_refused, e->client_seq, pipit_what_of(e->record), &e->user, e->err, e->text);
+        break;
     case SYNC_LATER:    TELL(p, on_later, &e->user, e->err, e->text); break;
     case SYNC_RECEIPT:  TELL(p, on_receipt, &receipt); break;
     case SYNC_DEVICE:   TELL(p, on_device, (enum pipit_device_change)e->change, e->device, e->text); break;
@@ -359,20 +361,34 @@ struct bytes content_of(const struct msg_message *m)
     return text.at ? text : bytes_of("", 0);
 }
 
+bool pipit_is_told(const struct msg_message *m)
+{
+    return m->kind <= KIND_TOMBSTONE || m->kind == KIND_DELETE || m->kind == KIND_TIMER;
+}
+
+enum pipit_what pipit_what_of(uint64_t kind)
+{
+    return kind == KIND_DELETE ? PIPIT_DELETES : kind == KIND_TIMER ? PIPIT_SETS_TIMER : PIPIT_SAYS;
+}
+
 struct pipit_message pipit_message_of(const struct user_id *self, const struct msg_message *m,
                                       const struct user_id *peer)
 {
+    struct bytes rest = m->body;
+    uint64_t seconds = 0;
+    if (m->kind == KIND_TIMER && body_next(&rest, &seconds)) seconds = 0;
     return (struct pipit_message){
         .id = m->id, .conv = m->conv, .peer = *peer, .from = m->from, .device = m->device, .seq = m->seq,
         .time_ms = msg_id_ms(&m->id), .is_own = user_id_equal(&m->from, self),
-        .is_deleted = m->kind == KIND_TOMBSTONE, .is_empty = m->body.len == 0, .text = content_of(m),
+        .is_deleted = m->kind == KIND_TOMBSTONE, .is_empty = m->body.len == 0, .what = pipit_what_of(m->kind), .text = content_of(m),
+        .expires_ms = m->expiry_ms, .deleted = m->kind == KIND_DELETE ? m->body : BYTES_NONE, .timer_s = seconds,
     };
 }
 
 struct gathering {
     struct pipit *p;
     size_t count, silent_count;
-    size_t text_at[PIPIT_NEW_MAX];        /* in p->texts, which moves as it grows */
+    size_t text_at[PIPIT_NEW_MAX];        /* or what was deleted; in p->texts, which moves as it grows */
     struct msg_id silent[PIPIT_NEW_MAX];  /* keep their place and say nothing: nobody need see them */
 };
 
@@ -380,13 +396,16 @@ static int gather(void *arg, const struct message_row *row)
 {
     struct gathering *g = arg;
     struct pipit *p = g->p;
-    if (row->m.kind > KIND_TOMBSTONE && g->silent_count < PIPIT_NEW_MAX) g->silent[g->silent_count++] = row->m.id;
-    if (row->m.kind > KIND_TOMBSTONE) return 0;
+    if (!pipit_is_told(&row->m)) {
+        if (g->silent_count < PIPIT_NEW_MAX) g->silent[g->silent_count++] = row->m.id;
+        return 0;
+    }
     if (g->count == PIPIT_NEW_MAX) return ERR_END;    /* the rest stays new */
     p->batch[g->count] = pipit_message_of(&p->account.user, &row->m, &row->peer);
     g->text_at[g->count] = p->texts.len;
-    buf_put(&p->texts, p->batch[g->count].text.at, p->batch[g->count].text.len);
-    g->count++;
+    const struct pipit_message *m = &p->batch[g->count++];
+    const struct bytes kept = m->what == PIPIT_DELETES ? m->deleted : m->text;
+    buf_put(&p->texts, kept.at, kept.len);
     return p->texts.err;
 }
 
@@ -401,7 +420,7 @@ int pipit_new(struct pipit *p, const struct pipit_message **messages_out, size_t
     for (size_t i = 0; !err && i < g.silent_count; i++) err = home_message_show(p->home, &g.silent[i]);
     if (err) return pipit_fail(p, err, NULL);
     for (size_t i = 0; i < g.count; i++) {
-        struct bytes *text = &p->batch[i].text;
+        struct bytes *text = p->batch[i].what == PIPIT_DELETES ? &p->batch[i].deleted : &p->batch[i].text;
         if (text->at) *text = text->len ? bytes_of(p->texts.at + g.text_at[i], text->len) : bytes_of("", 0);
     }
     *messages_out = p->batch;

@@ -79,6 +79,8 @@ int pipit_who(struct pipit *p, const char *text, struct user_id *out);
 
 /* ---- what is told; set before anything that asks. Each may be NULL ---- */
 
+/* What a record of a conversation does. Only what says something has a text, and is to be answered. */
+enum pipit_what { PIPIT_SAYS, PIPIT_DELETES, PIPIT_SETS_TIMER };
 enum pipit_device_change { PIPIT_DEVICE_ADDED = 1, PIPIT_DEVICE_NAMED, PIPIT_DEVICE_REVOKED };
 struct pipit_receipt {            /* another member's cursors: all messages up to them, by sequence */
     struct conv_id conv;
@@ -92,7 +94,8 @@ struct pipit_events {
     void (*on_receipt)(void *arg, const struct pipit_receipt *receipt);
     void (*on_sent)(void *arg, uint64_t number, const struct msg_id *id);
     /* for good */
-    void (*on_refused)(void *arg, uint64_t number, const struct user_id *to, int err, const char *text);
+    void (*on_refused)(void *arg, uint64_t number, enum pipit_what what, const struct user_id *to, int err,
+                       const char *text);
     /* The server cannot do it now, for the reason given; it is tried again by itself. `to` is "" for a question. */
     void (*on_later)(void *arg, const struct user_id *to, int err, const char *text);
     /* Another session has changed the user's devices. `name` is what its owner calls the device. */
@@ -126,7 +129,11 @@ struct pipit_message {
     bool is_own;                  /* from == pipit_user() */
     bool is_deleted;              /* there was one; its text is gone */
     bool is_empty;                /* there is nothing in it for this device */
+    enum pipit_what what;
     struct bytes text;            /* .at NULL: none that this version can show. Good as long as the message */
+    uint64_t expires_ms;          /* it disappears then, here too; 0: it stays */
+    struct bytes deleted;         /* PIPIT_DELETES: by their sequences, 8 bytes each, big-endian; good like `text` */
+    uint64_t timer_s;             /* PIPIT_SETS_TIMER: what comes from then on stays so long; 0: for good */
 };
 
 /* Store a text of 1 to TEXT_BYTES_MAX bytes; *number_out (may be NULL) names it until it has an id. ERR_TOO_BIG,
@@ -137,8 +144,8 @@ int pipit_send(struct pipit *p, const struct user_id *to, struct bytes text, uin
  * still leave at any time. */
 int pipit_sent(struct pipit *p, uint64_t number, uint64_t timeout_ms, struct msg_id *id_out);
 
-/* What came and was not seen, oldest first, at most PIPIT_NEW_MAX; messages of the user's other devices are among them.
- * Good until the next call of this function or pipit_close(). */
+/* What came and was not seen, oldest first, at most PIPIT_NEW_MAX; messages of the user's other devices are among them,
+ * and so is who deleted and who set the timer. Good until the next call of this function or pipit_close(). */
 int pipit_new(struct pipit *p, const struct pipit_message **messages_out, size_t *count_out);
 /* They are not new any more; with `read` their senders are told. One transaction. Wants a session (pipit_start). */
 int pipit_seen(struct pipit *p, const struct pipit_message *messages, size_t count, bool read);
@@ -162,10 +169,30 @@ int pipit_history_after(struct pipit *p, const struct conv_id *conv, const struc
 struct pipit_member {             /* how far a message is with a member */
     struct user_id user;
     uint64_t delivered_ms, read_ms;                       /* 0: not yet */
+    bool is_delivered_before, is_read_before;             /* that time is the latest it can have been */
 };
 /* Asks. *message_out has no text. ERR_NOT_FOUND: this home does not know the message. */
 int pipit_info(struct pipit *p, const struct msg_id *id, uint64_t timeout_ms, struct pipit_message *message_out,
                int (*each)(void *arg, const struct pipit_member *member), void *arg);
+
+/* ---- deleting for everyone, and disappearing messages ---- */
+
+/* Both are stored as pipit_send() stores a message, leave like one, and are waited for by pipit_sent().
+ *
+ * Delete a message of this user's for everyone. ERR_NOT_FOUND: this home does not know it, or it is deleted already;
+ * ERR_DENIED: it is another's. Of pipit_sent(): ERR_NOT_FOUND (it is gone already), ERR_DENIED (sent too long ago). */
+int pipit_delete(struct pipit *p, const struct msg_id *id, uint64_t *number_out);
+/* How long messages stay in the conversation with `peer`, for both, from now on. 0: for good. ERR_RANGE: not 0, nor
+ * TIMER_S_MIN to EXPIRE_S_MAX. */
+int pipit_timer_set(struct pipit *p, const struct user_id *peer, uint64_t seconds, uint64_t *number_out);
+struct pipit_timer {
+    uint64_t seconds;             /* 0: messages stay */
+    struct user_id by;            /* who set it; "": nobody did, or before what this device knows */
+};
+/* Asks, for what was said last. */
+int pipit_timer(struct pipit *p, const struct user_id *peer, uint64_t timeout_ms, struct pipit_timer *out);
+/* As this device knows it: does not ask. */
+int pipit_timer_here(struct pipit *p, const struct user_id *peer, struct pipit_timer *out);
 
 /* ---- the user's devices; each asks, and hands over the list as it is then, oldest first ---- */
 

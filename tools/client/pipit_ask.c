@@ -71,7 +71,7 @@ static int give_page(struct pipit *p, struct bytes records, const struct user_id
         err = home_message_by_id(p->home, &record.id, is_hidden, &hidden);
         if (err && err != ERR_NOT_FOUND) return pipit_fail(p, err, NULL);
         err = 0;
-        if (hidden || record.kind > KIND_TOMBSTONE) continue;
+        if (hidden || !pipit_is_told(&record)) continue;
         const struct pipit_message message = pipit_message_of(&p->account.user, &record, peer);
         err = each(arg, &message);
     }
@@ -154,7 +154,7 @@ struct handing {
 static int hand_over(void *arg, const struct message_row *row)
 {
     struct handing *h = arg;
-    if (row->m.kind > KIND_TOMBSTONE) return 0;
+    if (!pipit_is_told(&row->m)) return 0;
     const struct pipit_message message = pipit_message_of(&h->p->account.user, &row->m, &row->peer);
     return h->each(h->arg, &message);
 }
@@ -203,7 +203,9 @@ int pipit_info(struct pipit *p, const struct msg_id *id, uint64_t timeout_ms, st
     if (!err) *message_out = found.message;
     struct bytes rest = err ? BYTES_NONE : m.u.info_answer.members;
     while (!err && members_next(&rest, &state) == 0) {
-        const struct pipit_member member = { state.user, state.delivered_ms, state.read_ms };
+        const struct pipit_member member = { state.user, state.delivered_ms, state.read_ms,
+                                             (state.before & MEMBER_DELIVERED_BEFORE) != 0,
+                                             (state.before & MEMBER_READ_BEFORE) != 0 };
         err = each(arg, &member);
     }
     buf_fini(&answer);

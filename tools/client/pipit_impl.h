@@ -41,6 +41,9 @@ int pipit_ask(struct pipit *p, const struct msg *request, enum msg_type wanted, 
               struct msg *m_out);
 /* The text of a record; BYTES_NONE: none that this version can show. */
 struct bytes content_of(const struct msg_message *m);
+/* A record that people are told of; others keep their place and say nothing. */
+bool pipit_is_told(const struct msg_message *m);
+enum pipit_what pipit_what_of(uint64_t kind);
 struct pipit_message pipit_message_of(const struct user_id *self, const struct msg_message *m,
                                       const struct user_id *peer);
 

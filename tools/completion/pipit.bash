@@ -42,7 +42,7 @@ _pipit() {
         if [ "$names" ]; then COMPREPLY=($(compgen -W "$names" -- "$word")); return; fi
     fi
     case ${program##*/}:$first in
-    pipit:chat | pipit:send | pipit:history | pipit:unread | pipit:contacts)
+    pipit:chat | pipit:send | pipit:history | pipit:delete | pipit:timer | pipit:unread | pipit:contacts)
         local IFS=$'\n'
         COMPREPLY=($(compgen -W "$("$program" contacts 2>/dev/null | sed 's/: [^:]*$//')" -- "$word"))
         COMPREPLY=("${COMPREPLY[@]// /\\ }")

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/client/output.h"
 #include "tools/client/tui/chat_impl.h"
 
 /* ---- what is said ---- */
@@ -83,7 +84,15 @@ static void on_message(struct chat *c, const struct sync_event *e)
     const struct model_conv *open = model_opened(c->model);
     bool is_own = user_id_equal(&e->user, &c->pipit->account.user);
     bool in_sight = c->in_foreground && c->mode != MODE_LIST && open && conv_id_equal(&open->conv, &e->conv);
-    if (!is_own && !in_sight) notify_message(&c->notify, c->terminal, name_of(c, &e->user), mono_ms());
+    if (!is_own && !in_sight && e->record == KIND_MESSAGE) notify_message(&c->notify, c->terminal, name_of(c, &e->user), mono_ms());
+}
+
+static void on_refused(struct chat *c, const struct sync_event *e)
+{
+    const char *why = refusal_text(pipit_what_of(e->record), e->err, e->text);
+    if (e->record == KIND_DELETE) chat_say(c, true, "not deleted for everyone: %s", why);
+    else if (e->record == KIND_TIMER) chat_say(c, true, "the timer with %s was not set: %s", e->user.v, why);
+    else chat_say(c, true, "not sent to %s: %s", e->user.v, why);
 }
 
 static void on_event(void *arg, const struct sync_event *e)
@@ -96,7 +105,7 @@ static void on_event(void *arg, const struct sync_event *e)
     case SYNC_CLOCK:   note(c, "%s", e->text); break;
     case SYNC_ERROR:   chat_say(c, true, "the server says: %s", e->text[0] ? e->text : err_text(e->err)); break;
     case SYNC_REFUSED:
-        chat_say(c, true, "not sent to %s: %s", e->user.v, e->text[0] ? e->text : err_text(e->err));
+        on_refused(c, e);
         break;
     case SYNC_LATER:
         chat_say(c, true, "%s%sthe server cannot do it now (%s): trying again", e->user.v, e->user.v[0] ? ": " : "",

@@ -103,6 +103,7 @@ static int waiting_add(void *arg, const struct outbox_row *row)
     struct model *m = arg;
     const struct msg_message shown = { .kind = KIND_MESSAGE, .body = row->body };
     struct waiting w = { .client_seq = row->client_seq, .to = row->to, .created_ms = row->created_ms, .state = WAITS };
+    if (row->kind != KIND_MESSAGE) return 0;    /* to delete, to set the timer: nothing that is said */
     w.text = model_safe(message_text(&shown));
     w.body = malloc(row->body.len + 1);
     if (!w.text || !w.body) {

@@ -124,7 +124,7 @@ struct model_row {
     size_t text_len;
     /* -- ROW_MESSAGE -- */
     bool is_own;
-    bool is_clause;               /* "[deleted]": said by this program, not by a person */
+    bool is_clause;               /* "[message deleted]": said by this program, not by a person */
     bool is_stored;               /* has an id in the store, `message`: false while it waits */
     struct msg_id message;
     const char *from;             /* the sender's name, as in the list; one's own user name */
