@@ -152,7 +152,7 @@ int ctl_on_terminal(struct rig *rig, const char *const *words, const char *typed
         if (n <= 0) break;                    /* a terminal says EIO at its end */
         len += (size_t)n;
         said.out[len] = '\0';
-        if (asked || !strstr(said.out, "once more: ")) continue;
+        if (asked || !(strstr(said.out, "once more: ") || strstr(said.out, "Type yes: "))) continue;
         asked = true;
         assert_int_equal(write(tty, typed, strlen(typed)), (ssize_t)strlen(typed));
     }

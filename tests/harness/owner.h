@@ -26,7 +26,7 @@ int ctl_at(const char *data, const char *const *words);
 /* The same in two steps, for who has to do something meanwhile. */
 pid_t ctl_begin(const char *data, const char *const *words);
 int ctl_end(pid_t pid);
-/* On a terminal of its own, where `typed` is typed when it asks for something once more. All it printed is in
+/* On a terminal of its own, where `typed` is typed when it asks for something once more, or for a yes. All it printed is in
  * said.out. */
 int ctl_on_terminal(struct rig *rig, const char *const *words, const char *typed);
 int ctl_as_nobody(struct rig *rig, const char *const *words);    /* root may do this */

@@ -64,14 +64,17 @@ void log_complain(const struct log_file *f, uint64_t offset, int err)
                  err == ERR_TORN ? " (a crash left it so: the next start cuts it)" : "");
 }
 
-static bool take_file(const char *path, struct log_file *f)
+/* A name alone, or behind "log/" as a start says it, is one of DIR/log. */
+static bool take_file(const struct arguments *a, const char *path, struct log_file *f)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t len = slash ? (size_t)(slash - path) : 0;
     if (len >= sizeof f->dir || strlen(name) > FS_NAME_MAX) return false;
-    snprintf(f->dir, sizeof f->dir, "%.*s", (int)len, path);
-    if (!slash) strcpy(f->dir, ".");
-    else if (len == 0) strcpy(f->dir, "/");
+    snprintf(f->dir, sizeof f->dir, "%.*s", slash == path ? 1 : (int)len, path);
+    if (!slash || strcmp(f->dir, "log") == 0) {
+        if (strlen(a->data) + sizeof "/log" > sizeof f->dir) return false;
+        fs_path(f->dir, a->data, "log");
+    }
     return inspect_name(name, &f->file);
 }
 
@@ -79,7 +82,7 @@ static struct log_file *take_words(const struct arguments *a)
 {
     struct log_file *files = calloc((size_t)a->count, sizeof *files);
     for (int i = 0; files && i < a->count; i++) {
-        if (take_file(a->words[i], &files[i])) continue;
+        if (take_file(a, a->words[i], &files[i])) continue;
         fprintf(stderr, "%s: this is not the name of a file of a log\n", a->words[i]);
         free(files);
         return NULL;
@@ -168,8 +171,9 @@ int ctl_log_ls(const struct arguments *a)
         log_time(s.first_ms, from);
         log_time(s.last_ms, to);
         if (err != ERR_NOT_FOUND) {                  /* else a server has replaced it meanwhile */
-            printf("%-30s %-10s %12" PRIu64 " bytes %9" PRIu64 " records  %s to %s  ", f->file.name,
-                   log_kind(f->file.kind), f->file.bytes, s.records, from, to);
+            printf("%-30s %-10s %12" PRIu64 " bytes %9" PRIu64 " records  ", f->file.name, log_kind(f->file.kind),
+                   f->file.bytes, s.records);
+            if (s.first_ms) printf("%s to %s  ", from, to);
             print_spans(&s);
             printf("\n");
         }
@@ -186,19 +190,27 @@ int ctl_log_ls(const struct arguments *a)
 /* ---- show ---- */
 
 struct filter {
-    bool by_conv, by_log;
+    bool by_conv, by_log, any;                       /* any of it was given */
     struct conv_id conv;
     uint64_t log, seq_from, seq_to, number_from, number_to;
+    const struct log_file *untold;                   /* its heading is still to be printed; NULL: it was */
 };
+
+static void print_heading(struct filter *f)
+{
+    if (f->untold) printf("%s/%s\n", f->untold->dir, f->untold->file.name);
+    f->untold = NULL;
+}
 
 static int print_record(void *arg, uint64_t offset, uint64_t batch, const struct record *r, struct bytes whole)
 {
-    const struct filter *f = arg;
+    struct filter *f = arg;
     char conv[CONV_ID_TEXT], id[MSG_ID_TEXT], time[32];
     (void)whole;
     if (f->by_conv && !conv_id_equal(&f->conv, &r->partition)) return 0;
     if (f->by_log && f->log != r->log) return 0;
     if (r->seq < f->seq_from || r->seq > f->seq_to || r->number < f->number_from || r->number > f->number_to) return 0;
+    print_heading(f);
     conv_id_print(&r->partition, conv);
     msg_id_print(&r->id, id);
     log_time(msg_id_ms(&r->id), time);
@@ -218,9 +230,10 @@ static int show_file(const struct log_file *f, bool named, struct filter *filter
     uint64_t offset = 0;
     char made[32];
     if (f->file.kind == INSPECT_UNFINISHED) return EXIT_DONE;
-    printf("%s/%s\n", f->dir, f->file.name);
+    filter->untold = f;
+    if (!filter->any) print_heading(filter);
     int err = log_read(f, false, print_record, filter, &s, &offset);
-    if (s.made_ms) {
+    if (s.made_ms && !filter->untold) {
         log_time(s.made_ms, made);
         print_spans(&s);
         printf("; %s, made %s: %" PRIu64 " records (%" PRIu64 " of marks)", log_kind(f->file.kind), made, s.records,
@@ -231,6 +244,7 @@ static int show_file(const struct log_file *f, bool named, struct filter *filter
     inspect_summary_fini(&s);
     if (!err) return EXIT_DONE;
     if (err == ERR_NOT_FOUND && !named) {            /* a server has replaced it meanwhile */
+        print_heading(filter);
         printf("(was sorted or merged meanwhile; its records are in another file)\n");
         return EXIT_DONE;
     }
@@ -256,6 +270,7 @@ static bool take_filter(const struct arguments *a, struct filter *f)
     *f = (struct filter){ .seq_to = UINT64_MAX, .number_to = UINT64_MAX };
     f->by_conv = GIVEN(a, conversation) != NULL;
     f->by_log = GIVEN(a, log) != NULL;
+    f->any = f->by_conv || f->by_log || GIVEN(a, from) || GIVEN(a, to) || GIVEN(a, number);
     if (f->by_conv && conv_id_parse(bytes_of_str(GIVEN(a, conversation)), &f->conv)) {
         ctl_usage(a, "--conversation %s: an id is %d hex digits", GIVEN(a, conversation), CONV_ID_TEXT - 1);
         return false;

@@ -32,6 +32,8 @@ static void print_stat(struct tally *t, const uint64_t files[FILE_KINDS], const 
                t->bytes[kind]);
     }
     printf("Bytes of records are those they were appended with; a sorted file keeps them in a shorter form.\n");
+    if (HASH_COUNT(t->convs))
+        printf("In %u%s conversations and inboxes; the largest:\n", HASH_COUNT(t->convs), t->let_go ? " or more" : "");
     tally_sort(t);
     HASH_ITER(hh, t->convs, c, next) {
         if (top == 0) break;
@@ -65,6 +67,7 @@ int ctl_log_stat(const struct arguments *a)
         kind_bytes[files[i].file.kind] += files[i].file.bytes;
         if (!err) continue;
         log_complain(&files[i], offset, err);
+        fprintf(stderr, "%s: what lies behind that is not counted\n", files[i].file.name);
         code = EXIT_REFUSED;
     }
     print_stat(&t, kinds, kind_bytes, top);

@@ -100,7 +100,8 @@ static const struct command commands[] = {
       0, 0, 0, ctl_log_ls },
     { "log", "show", "[FILE...] [--conversation ID] [--from SEQUENCE] [--to SEQUENCE] [--log N] [--number A[-B]]",
       "Prints the records of these files, or of the whole log; with the options only those of one conversation or inbox, of\n"
-      "a range of sequences, of one log, with these record numbers. Bodies stay sealed.",
+      "a range of sequences, of one log, with these record numbers. A FILE without a folder is one of DIR/log. Bodies stay\n"
+      "sealed.",
       TAKES(conversation) | TAKES(from) | TAKES(to) | TAKES(log) | TAKES(number), 0, WORDS_MAX, ctl_log_show },
     { "log", "verify", "[FILE...]",
       "Checks every checksum of these files, or of the whole log, and then that together they have every record number once.\n"
