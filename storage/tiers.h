@@ -12,7 +12,15 @@
 
 enum {
     /* More tables than this are merged further, whatever was written for them: each is an open file, and a page asks
-     * the filter of each. Tiers alone leave about 30, so only many expired ones between large ones come to it. */
+     * the filter of each. Tiers alone leave about 30, so only many expired ones between large ones come to it.
+     *
+     * So descriptors are few, however much is stored. Where nothing is picked there are at most so many tables, or no two
+     * neighbours make one file: every two of them have more than KEEP_BYTES_MAX together, so that n tables have more than
+     * n / 2 - 1 times that. The 65th comes with 2 TiB, the 1,000th with 31 TiB. (Two neighbours of more spans than a file
+     * takes need 4,096 stretches of records that do not touch: a table has one for each log.) Segments that wait
+     * are few while the keeper can work at all: each wait costs memory long before it is short of descriptors. With no
+     * room to merge, sends are refused (disk_reserve) before many come. Of tables that were replaced those stay open that
+     * somebody still reads. */
     TIERS_TABLES_MAX = 64,
 };
 

@@ -75,6 +75,8 @@ void disk_file_read(struct disk *disk, const char *path, uint64_t offset, void *
 /* Replaces bytes as if they had always been so; grows the file when needed. */
 void disk_file_poke(struct disk *disk, const char *path, uint64_t offset, const void *from, size_t len);
 void disk_file_cut(struct disk *disk, const char *path, uint64_t size);
+/* Descriptors that are open now. */
+size_t disk_open_count(struct disk *disk);
 /* Files (not folders) whose path begins with `prefix`. */
 size_t disk_file_count(struct disk *disk, const char *prefix);
 

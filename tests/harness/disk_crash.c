@@ -219,3 +219,13 @@ size_t disk_file_count(struct disk *disk, const char *prefix)
     disk_unlock(disk);
     return count;
 }
+
+size_t disk_open_count(struct disk *disk)
+{
+    size_t count = 0;
+    disk_lock(disk);
+    for (size_t i = 0; i < disk->handle_count; i++)
+        count += disk->handles[i].used;
+    disk_unlock(disk);
+    return count;
+}

@@ -12,6 +12,7 @@
 
 #include "proto/err.h"
 #include "storage/logs.h"
+#include "storage/tiers.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/keeprig.h"
 #include "tests/harness/logrig.h"
@@ -112,6 +113,26 @@ static void what_is_sorted_and_merged_is_found_as_before_and_old_files_go(void *
     keeprig_close(rig);
     assert_int_equal(keeprig_open(rig), 0);
     keeprig_check(rig);
+}
+
+static void open_files_stay_few_however_many_segments_come(void **state)
+{
+    struct keeprig *rig = *state;
+    size_t most = 0;
+    for (int i = 0; i < 250; i++) {
+        append_many(rig, 6);
+        keeprig_flush(rig);
+        keeprig_settle(rig);
+        size_t open = disk_open_count(rig->disk);
+        assert_int_equal(open, rig->report.tables + KEEPRIG_LOGS);
+        most = open > most ? open : most;
+    }
+    print_message("%lu segments: at most %zu descriptors\n", (unsigned long)rig->sorted, most);
+    assert_true(rig->sorted > 200 && most <= TIERS_TABLES_MAX + KEEPRIG_LOGS);
+    keeprig_close(rig);
+    assert_int_equal(disk_open_count(rig->disk), 0);
+    assert_int_equal(keeprig_open(rig), 0);
+    assert_true(disk_open_count(rig->disk) <= rig->report.tables + 2 * KEEPRIG_LOGS);   /* what was open is closed now */
 }
 
 static void at_rest_one_table_is_left(void **state)
@@ -457,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(only_what_facts_cover_wholly_is_sorted),
         TEST(what_is_sorted_and_merged_is_found_as_before_and_old_files_go),
+        TEST(open_files_stay_few_however_many_segments_come),
         TEST(at_rest_one_table_is_left),
         TEST(what_may_go_is_gone_and_no_number_is_missing),
         TEST(a_table_with_nothing_left_keeps_its_numbers_and_is_merged_away),

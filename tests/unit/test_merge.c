@@ -12,6 +12,7 @@
 
 #include "proto/err.h"
 #include "storage/keep_impl.h"
+#include "storage/sorted_impl.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/keeprig.h"
 #include "tests/harness/logrig.h"
@@ -72,6 +73,12 @@ static int teardown(void **state)
     return 0;
 }
 
+static uint64_t all_flushed(void *arg, uint32_t log)
+{
+    (void)arg, (void)log;
+    return UINT64_MAX;
+}
+
 static void all_records_of_the_inputs_come_out_in_order(void **state)
 {
     struct merging *m = *state;
@@ -112,6 +119,39 @@ static void all_records_of_the_inputs_come_out_in_order(void **state)
     assert_int_equal(count, records);
     sorted_scan_close(scan);
     sorted_unref(table);
+}
+
+/* The same conversations in every input: the filter is for those that are there, not for the sum of what the inputs have. */
+static void the_filter_is_for_conversations_that_are_there_once_or_often(void **state)
+{
+    enum { CONVS = 300, SEGMENTS = 8, BEGUN_LOG = 6, NEEDED_LOG = 3 };   /* 64 blocks for 2,400, 8 for 300 */
+    struct disk *disk = disk_new(1);
+    struct logs *logs;
+    struct log *log;
+    struct logs_report opened;
+    struct keep_report report;
+    struct keep_how how = { .flushed = all_flushed, .now_ms = RIG_NOW_MS };
+    (void)state;
+    assert_int_equal(rig_logs_open(disk_fs(disk), KEEPRIG_DIR, 0, &logs, &opened), 0);
+    assert_int_equal(logs_log(logs, 0, &log), 0);
+    for (uint64_t seq = 1; seq <= SEGMENTS; seq++) {
+        for (uint32_t conv = 0; conv < CONVS; conv++) assert_int_equal(rig_append(log, conv, seq, 20), 0);
+        assert_int_equal(log_commit(log), 0);
+        log_roll(log, RIG_NOW_MS);
+        assert_int_equal(log_commit(log), 0);
+    }
+    do assert_int_equal(logs_keep(logs, &how, &report), 0);
+    while (report.did != KEEP_NOTHING);
+    assert_int_equal(report.tables, 1);
+    struct segment_list *list = list_get(logs);
+    assert_int_equal(sorted_meta(list->tables[0])->partitions, CONVS);
+    assert_int_equal(list->tables[0]->layout.filter_log, NEEDED_LOG);
+    print_message("filter: %d bytes begun with, %d written\n", FILTER_BLOCK_BYTES << BEGUN_LOG,
+                  FILTER_BLOCK_BYTES << NEEDED_LOG);
+    list_unref(list);
+    log_close(log);
+    logs_close(logs);
+    disk_free(disk);
 }
 
 static void a_record_that_two_inputs_have_is_corrupt_in_the_second(void **state)
@@ -188,6 +228,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(all_records_of_the_inputs_come_out_in_order),
+        cmocka_unit_test(the_filter_is_for_conversations_that_are_there_once_or_often),
         TEST(a_record_that_two_inputs_have_is_corrupt_in_the_second),
         TEST(a_merge_given_up_leaves_nothing),
         cmocka_unit_test(a_long_merge_rests_while_segments_are_sorted),

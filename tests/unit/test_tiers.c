@@ -345,6 +345,36 @@ static void any_mixture_of_sizes_loads_rests_and_deaths_ends_and_stays_within_bo
     }
 }
 
+/* What tiers.h proves: a process has few files open, however much is stored. Busy all the time, with restarts and deaths. */
+static void a_terabyte_of_segments_is_few_tables(void **state)
+{
+    uint64_t random = run_seed(), most = 0;
+    store_init(&store);
+    for (int i = 0; i < 20000; i++) {                /* 20,000 full segments, a terabyte */
+        store_add(&store, chance_below(&random, 50) ? SEGMENT : 1 + chance_below(&random, SEGMENT));
+        store.rule.now_ms += DAY_MS / 50;
+        if (chance_below(&random, 50) == 0)
+            store.at[chance_below(&random, store.count)].dead_ms = store.rule.now_ms;
+        size_t first, count;
+        while (tiers_pick(store.at, store.count, &store.rule, &first, &count))
+            store_merge(&store, first, count, 1);
+        most = store.count > most ? store.count : most;
+    }
+    print_message("20,000 segments: at most %lu tables\n", (unsigned long)most);
+    assert_true(most <= TIERS_TABLES_MAX);
+    /* As large as files get: then two neighbours are more than one file, and that is all the bound there is. */
+    store_init(&store);
+    for (int i = 0; i < 3000; i++) {
+        store_add(&store, 1 + chance_below(&random, chance_below(&random, 2) ? KEEP_BYTES_MAX : GIB));
+        store_rest(&store);
+        uint64_t bytes = 0;
+        for (size_t t = 0; t < store.count; t++)
+            bytes += store.at[t].bytes;
+        assert_true(store.count <= TIERS_TABLES_MAX + 2 * bytes / KEEP_BYTES_MAX);
+    }
+    assert_true(store.count > TIERS_TABLES_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +391,7 @@ int main(void)
         cmocka_unit_test(rest_merges_what_the_account_allows_and_no_more),
         cmocka_unit_test(twenty_million_messages_settle_at_one_table_within_the_promise),
         cmocka_unit_test(a_house_that_restarts_every_night_for_years_keeps_few_tables),
+        cmocka_unit_test(a_terabyte_of_segments_is_few_tables),
         cmocka_unit_test(any_mixture_of_sizes_loads_rests_and_deaths_ends_and_stays_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
