@@ -198,19 +198,26 @@ int segment_add(struct segment *segment, const struct record *record, uint64_t o
     return 0;
 }
 
-int segment_read(const struct segment *segment, const struct index_entry *entry, struct buf *to, struct record *out)
+int segment_read(const struct segment *segment, uint64_t from, uint64_t to, struct buf *out)
 {
-    buf_clear(to);
-    uint8_t *at = buf_grow(to, entry->len);
+    size_t len = (size_t)(to - from), got;
+    buf_clear(out);
+    uint8_t *at = buf_grow(out, len);
     if (!at)
-        return to->err == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT;
-    size_t got, len;
-    int err = segment->fs->pread(segment->fs->self, segment->file, at, entry->len, entry->offset, &got);
-    if (err)
-        return err;
-    if (got < entry->len || record_parse(buf_bytes(to), out, &len) || len != entry->len ||
-        out->number != entry->number || out->seq != entry->seq || out->kind != entry->kind ||
-        out->log != segment->head.log)
+        return out->err == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT;
+    int err = segment->fs->pread(segment->fs->self, segment->file, at, len, from, &got);
+    return err ? err : got < len ? ERR_CORRUPT : 0;
+}
+
+int segment_record(const struct segment *segment, const struct index_entry *entry, struct bytes bytes, uint64_t from,
+                   struct record *out, struct bytes *whole_out)
+{
+    uint64_t at = entry->offset - from;
+    assert(entry->offset >= from && at <= bytes.len && entry->len <= bytes.len - at);
+    size_t len;
+    *whole_out = bytes_of(bytes.at + at, entry->len);
+    if (record_parse(*whole_out, out, &len) || len != entry->len || out->number != entry->number ||
+        out->seq != entry->seq || out->kind != entry->kind || out->log != segment->head.log)
         return ERR_CORRUPT;
     return 0;
 }

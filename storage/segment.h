@@ -59,9 +59,13 @@ int segment_head_read(const struct fsio *fs, int file, uint64_t size, struct seg
 /* Index the record of `len` bytes at `offset`. Errors of index_add(). */
 int segment_add(struct segment *segment, const struct record *record, uint64_t offset, size_t len);
 
-/* Read one record of it: the whole goes to `to` (cleared first), parsed into *out (which points into `to`). Checks the
- * checksum and that it is the record looked for. Returns 0, ERR_CORRUPT, ERR_IO or ERR_NOMEM. Any thread. */
-int segment_read(const struct segment *segment, const struct index_entry *entry, struct buf *to, struct record *out);
+/* The bytes [from, to) of it, committed ones, into `out` (cleared first). Returns 0, ERR_CORRUPT (they are not there),
+ * ERR_IO or ERR_NOMEM. Any thread. */
+int segment_read(const struct segment *segment, uint64_t from, uint64_t to, struct buf *out);
+/* The record of `entry` in `bytes`, which were read from `from` on and hold it: its whole, parsed into *out; both point
+ * into `bytes`. 0, or ERR_CORRUPT: its checksum is wrong, or it is not the record looked for. Any thread. */
+int segment_record(const struct segment *segment, const struct index_entry *entry, struct bytes bytes, uint64_t from,
+                   struct record *out, struct bytes *whole_out);
 
 /* Reads a file batch by batch and believes nothing. */
 struct scan {

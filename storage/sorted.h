@@ -15,8 +15,8 @@
  * another place does not pass; who reads a block checks it.
  *
  * Memory: an open table holds its meta. The index above its lowest pages, and the filter, stay in memory only while the
- * node's budget (struct sorted_pins) has room, else they are read when they are needed. Lowest pages and data are never
- * kept: that is the kernel's page cache.
+ * node's budget (struct sorted_pins) has room, else they are read when they are needed; the lowest pages of small tables
+ * likewise. Those of large ones and data are never kept: that is the kernel's page cache.
  *
  * Thread: a struct sorted is counted and may be read from any thread; cursors, scans and writers belong to one. All
  * calls but those on meta and counts block. */
@@ -30,6 +30,9 @@
 enum {
     SORTED_NAME_BYTES = 32,                       /* "sorted-SSSSSSSSSSSSSSSS.seg", with room */
     SORTED_PINNED_BYTES_MAX = 8 * 1024 * 1024,    /* indexes and filters of all tables of a node, in memory */
+    /* A small table's lowest index pages as well, as long as that leaves half of the budget: what was written last lies
+     * in many of them, and each is one read then. This is what 100 MiB of records have. */
+    SORTED_PAGES_PINNED_MAX = 512 * 1024,
     SORTED_SPANS_MAX = 4096,                      /* what one file covers, neighbours joined: 16 for each of 256 logs */
     /* Half a block is read too much at either end of a page of history; 40 bytes of index for each are half a percent. */
     SORTED_BLOCK_BYTES = 8 * 1024,
@@ -91,6 +94,10 @@ const char *sorted_file_name(const struct sorted *table);    /* as it was given 
  * its memory between them: at most a read (SORTED_READ_BYTES_MAX, or one block), an index page and a record. */
 struct sorted_cursor {
     uint32_t reads;                      /* preads since init, of index, filter and data; the caller may reset it */
+    /* A record of the partition that lies just outside of where the walk began was seen on the way to there: its id. Of
+     * records only. False may mean that none is in this table, or that none was met. */
+    bool has_beyond;
+    struct msg_id beyond;
     uint64_t bad_offset;                 /* after ERR_CORRUPT: where in the file */
     /* -- below: sorted_read.c alone -- */
     struct sorted *table;                /* not counted: the caller's reference must outlast the walk */

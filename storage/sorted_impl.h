@@ -18,6 +18,7 @@ struct sorted {
     /* Checked when it was read, not again. NULL: did not fit the budget. */
     uint8_t *index;                      /* from layout.index_offset to layout.filter_offset */
     uint8_t *filter;                     /* from layout.filter_offset to layout.spans_offset */
+    uint8_t *pages;                      /* the lowest pages where there are levels above, one behind the other */
 };
 
 /* `len` bytes at `offset`; a file that ends before is ERR_CORRUPT. */

@@ -18,13 +18,12 @@ void sorted_pins_init(struct sorted_pins *pins, uint64_t bytes_max)
     atomic_init(&pins->bytes, 0);
 }
 
-static bool pins_take(struct sorted_pins *pins, uint64_t bytes)
+/* As long as no more than `bytes_max` are taken in all. */
+static bool pins_take(struct sorted_pins *pins, uint64_t bytes, uint64_t bytes_max)
 {
-    if (!pins)
-        return false;
     uint_least64_t taken = atomic_load_explicit(&pins->bytes, memory_order_relaxed);
     do {
-        if (bytes > pins->bytes_max || taken > pins->bytes_max - bytes)
+        if (bytes > bytes_max || taken > bytes_max - bytes)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&pins->bytes, &taken, taken + bytes, memory_order_relaxed,
                                                     memory_order_relaxed));
@@ -46,6 +45,11 @@ static uint64_t filter_bytes(const struct sorted *table)
     return table->layout.spans_offset - table->layout.filter_offset;
 }
 
+static uint64_t pages_bytes(const struct sorted *table)
+{
+    return table->layout.pages[0] * INDEX_PAGE_BYTES;
+}
+
 /* ---- counted ---- */
 
 struct sorted *sorted_ref(struct sorted *table)
@@ -64,7 +68,10 @@ void sorted_unref(struct sorted *table)
         pins_give(table->pins, index_bytes(table));
     if (table->filter)
         pins_give(table->pins, filter_bytes(table));
+    if (table->pages)
+        pins_give(table->pins, pages_bytes(table));
     free(table->index);
+    free(table->pages);
     free(table->filter);
     free(table->meta.spans);
     free(table);
@@ -122,6 +129,10 @@ int sorted_page(const struct sorted *table, uint32_t level, uint64_t number, uin
     out->offset = is_above ? layout->level_offset[level] + number * INDEX_PAGE_BYTES : offset;
     if (is_above && table->index && reads) {
         out->entries = table->index + (out->offset - layout->index_offset) + PIECE_HEAD_BYTES;
+        return 0;
+    }
+    if (!is_above && table->pages && reads) {
+        out->entries = table->pages + number * INDEX_PAGE_BYTES + PIECE_HEAD_BYTES;
         return 0;
     }
     buf_clear(room);
@@ -265,7 +276,7 @@ static int take_spans(struct sorted *table, uint64_t *bad_offset)
 /* From the file into memory of the budget's; *out stays NULL when it has no room, which is no error. */
 static int pin(struct sorted *table, uint64_t from, uint64_t len, uint8_t **out)
 {
-    if (len == 0 || !pins_take(table->pins, len))
+    if (len == 0 || !table->pins || !pins_take(table->pins, len, table->pins->bytes_max))
         return 0;
     *out = malloc(len);
     if (!*out) {
@@ -308,6 +319,38 @@ static int pin_filter(struct sorted *table, uint64_t *bad_offset)
     return 0;
 }
 
+/* Page `number` to `to`, from where the entry above says, checked as it would be each time it is read. */
+static bool read_lowest(const struct sorted *table, uint64_t number, uint8_t *to)
+{
+    const struct sorted_layout *layout = &table->layout;
+    uint64_t above = layout->level_offset[1] - layout->index_offset + number / INDEX_PAGE_ENTRIES * INDEX_PAGE_BYTES;
+    struct sorted_entry entry;
+    sorted_entry_get(table->index + above + PIECE_HEAD_BYTES + number % INDEX_PAGE_ENTRIES * INDEX_ENTRY_BYTES, &entry);
+    struct index_page page = { .count = page_entries(table, 0, number), .offset = entry.offset };
+    size_t len = PIECE_HEAD_BYTES + (size_t)page.count * INDEX_ENTRY_BYTES;
+    return sorted_page_fits(table, number, entry.offset) && sorted_read(table, to, len, entry.offset) == 0 &&
+           page_check(table, to, 0, &page);
+}
+
+/* The lowest pages of a small table. One that is damaged, or for which there is no memory, is read when it is needed,
+ * and told then. */
+static void pin_pages(struct sorted *table)
+{
+    uint64_t bytes = pages_bytes(table);
+    if (table->layout.height < 2 || !table->index || bytes > SORTED_PAGES_PINNED_MAX ||
+        !pins_take(table->pins, bytes, table->pins->bytes_max / 2))
+        return;
+    table->pages = malloc(bytes);
+    bool good = table->pages != NULL;
+    for (uint64_t number = 0; good && number < table->layout.pages[0]; number++)
+        good = read_lowest(table, number, table->pages + number * INDEX_PAGE_BYTES);
+    if (good)
+        return;
+    pins_give(table->pins, bytes);
+    free(table->pages);
+    table->pages = NULL;
+}
+
 int sorted_open(const struct fsio *fs, const char *dir, const char *name, struct sorted_pins *pins,
                 struct sorted **out, uint64_t *bad_offset_out)
 {
@@ -340,6 +383,7 @@ int sorted_open(const struct fsio *fs, const char *dir, const char *name, struct
         sorted_unref(table);
         return err;
     }
+    pin_pages(table);
     *out = table;
     return 0;
 }

@@ -234,6 +234,17 @@ static bool is_lowest(const struct sorted_cursor *c, const struct record *record
     return record->seq < c->from || (record->seq == c->from && record->kind != RECORD_KIND_MARKS);
 }
 
+/* A record of the partition on this side of the range: the last such is next to it when the walk rises, the first when it
+ * falls. */
+static void note_beyond(struct sorted_cursor *c, const struct record *record)
+{
+    bool is_beyond = c->newest ? record->seq > c->to && !c->has_beyond : record->seq < c->from;
+    if (is_beyond && record->kind != RECORD_KIND_MARKS) {
+        c->has_beyond = true;
+        c->beyond = record->id;
+    }
+}
+
 /* The records looked for of the block of c->slot, which has been read. Sets c->ended when there can be none in those
  * that would follow. */
 static int open_block(struct sorted_cursor *c)
@@ -259,6 +270,8 @@ static int open_block(struct sorted_cursor *c)
         if (is_first && c->newest && (order < 0 || (order == 0 && is_lowest(c, &record))))
             c->ended = true;
         is_first = false;
+        if (order == 0)
+            note_beyond(c, &record);
         if (order > 0 || (order == 0 && record.seq > c->to)) {
             c->ended = c->ended || !c->newest;
             return 0;
@@ -312,6 +325,7 @@ static void begin(struct sorted_cursor *c, struct sorted *table, const struct co
     c->to = to;
     c->newest = newest;
     c->left = UINT64_MAX;
+    c->has_beyond = false;
     c->ended = true;
     c->count = c->at = 0;
     c->first = c->last = 0;

@@ -4,7 +4,13 @@
  * walk (its smallest id when the walk rises, its largest when it falls). Sources are sorted by their bounds and opened
  * one by one: as long as the next one's bound lies behind the record at hand, nothing in it can come first, because ids
  * and sequences of a conversation rise together. Nor can it when the record at hand has the very next sequence. Marks
- * have ids of their own that need not rise with their places, so for marks every source is opened at once. */
+ * have ids of their own that need not rise with their places, so for marks every source is opened at once.
+ *
+ * A page far down begins behind files that have the partition and nothing of the range. When the first file looked into
+ * is one of those, the place where the range begins is searched for by halves: a file that has nothing of the range
+ * tells by the record next to it which files lie wholly beyond, and a file that has something need not be opened again.
+ *
+ * Of an unsorted file, records that lie close to one another are read at once. */
 #include "storage/view.h"
 
 #include <assert.h>
@@ -16,8 +22,17 @@
 #include "storage/logs.h"
 #include "storage/sorted.h"
 
+enum {
+    /* What lies between two records wanted of an unsorted file is read along up to here: it costs less than a read. */
+    RUN_GAP_BYTES = 16 * 1024,
+    RUN_BYTES = 64 * 1024,
+    PROBES_MAX = 64,                      /* tables searched by halves: more than a node ever has */
+};
+_Static_assert((int)RUN_BYTES < (int)RECORD_BYTES_MAX, "a run fits where a record does");
+
 struct source {
-    struct msg_id bound;
+    struct msg_id bound, end;             /* of its ids: that at which the walk would come in, and the other */
+    bool opened, skipped;                 /* skipped: it has nothing of the range */
     struct sorted *table;                 /* or … */
     struct segment *segment;              /* … with … */
     const struct index_entry *entries;    /* … these left of it */
@@ -27,7 +42,8 @@ struct source {
     struct record record;
     struct bytes whole;
     struct sorted_cursor cursor;          /* table */
-    struct buf bytes;                     /* segment */
+    struct buf bytes;                     /* segment: of the file, from `bytes_from` on */
+    uint64_t bytes_from;
 };
 
 struct view {
@@ -43,7 +59,8 @@ struct reading {
     const struct view *view;
     struct record_page *page;
     struct source *sources;
-    size_t source_count, opened;
+    size_t source_count, at;              /* sources before it are opened or skipped */
+    bool searched;
     uint64_t next_seq;                    /* records: nothing comes before it in the walk */
 };
 
@@ -168,18 +185,48 @@ static int bad(struct reading *r, const char *name, uint64_t offset, int err)
     return err;
 }
 
+/* Reads the entry's record and what will be wanted behind it, or before it, and lies close. `rest` entries follow it in
+ * the walk. */
+static int segment_run(struct reading *r, struct source *s, const struct index_entry *entry, size_t rest)
+{
+    const struct find *find = &r->view->find;
+    uint64_t from = entry->offset, to = from + entry->len;
+    size_t wanted = find->max - r->page->count;
+    for (size_t i = 1; i <= rest && i < wanted; i++) {
+        const struct index_entry *next = find->newest ? entry - i : entry + i;
+        uint64_t next_from = next->offset, next_to = next_from + next->len;
+        uint64_t gap = find->newest ? from - next_to : next_from - to;
+        uint64_t run = find->newest ? to - next_from : next_to - from;
+        if (gap > RUN_GAP_BYTES || run > RUN_BYTES)
+            break;
+        from = find->newest ? next_from : from;
+        to = find->newest ? to : next_to;
+    }
+    r->page->reads++;
+    int err = segment_read(s->segment, from, to, &s->bytes);
+    if (err && to - from > entry->len) {
+        /* Something that nobody may want: only what is needed counts. */
+        from = entry->offset;
+        r->page->reads++;
+        err = segment_read(s->segment, from, from + entry->len, &s->bytes);
+    }
+    s->bytes_from = from;
+    return err;
+}
+
 static int segment_next(struct reading *r, struct source *s)
 {
-    if (s->entry_count == 0) {
-        s->has = false;
+    s->has = false;
+    if (s->entry_count == 0)
         return 0;
-    }
     s->entry_count--;
     const struct index_entry *entry = r->view->find.newest ? &s->entries[s->entry_count] : s->entries++;
-    r->page->reads++;
-    int err = segment_read(s->segment, entry, &s->bytes, &s->record);
+    bool is_here = s->bytes.len > 0 && entry->offset >= s->bytes_from &&
+                   entry->offset + (uint64_t)entry->len <= s->bytes_from + s->bytes.len;
+    int err = is_here ? 0 : segment_run(r, s, entry, s->entry_count);
+    if (!err)
+        err = segment_record(s->segment, entry, buf_bytes(&s->bytes), s->bytes_from, &s->record, &s->whole);
     s->has = !err;
-    s->whole = buf_bytes(&s->bytes);
     return err ? bad(r, s->segment->name, entry->offset, err) : 0;
 }
 
@@ -201,6 +248,7 @@ static int source_next(struct reading *r, struct source *s)
 static int source_open(struct reading *r, struct source *s)
 {
     const struct find *find = &r->view->find;
+    s->opened = true;
     if (!s->table) {
         buf_init(&s->bytes, RECORD_BYTES_MAX);
         return segment_next(r, s);
@@ -260,7 +308,8 @@ static int sources_make(struct reading *r)
         const struct sorted_meta *meta = sorted_meta(list->tables[i]);
         if (find->what == FIND_MARKS ? meta->marks : meta->records)
             r->sources[r->source_count++] = (struct source){ .table = list->tables[i],
-                                                             .bound = find->newest ? meta->max_id : meta->min_id };
+                                                             .bound = find->newest ? meta->max_id : meta->min_id,
+                                                             .end = find->newest ? meta->min_id : meta->max_id };
     }
     add_segment(r, r->view->open, r->view->entries, r->view->entry_count, find->newest ? &never : &r->view->open_bound);
     if (r->source_count)
@@ -281,7 +330,7 @@ static struct source *pick(struct reading *r)
 {
     const struct find *find = &r->view->find;
     struct source *best = NULL;
-    for (size_t i = 0; i < r->opened; i++) {
+    for (size_t i = 0; i < r->source_count; i++) {
         struct source *s = &r->sources[i];
         if (!s->has)
             continue;
@@ -303,19 +352,85 @@ static bool may_come_first(const struct reading *r, const struct source *s, cons
     return r->view->find.newest ? order >= 0 : order <= 0;
 }
 
+/* The record `id` lies beyond the range: so does whatever lies wholly beyond it. */
+static void skip_beyond(struct reading *r, const struct msg_id *id)
+{
+    for (size_t i = r->at; i < r->source_count; i++) {
+        struct source *s = &r->sources[i];
+        int order = msg_id_compare(&s->end, id);
+        if (s->table && !s->opened && (r->view->find.newest ? order > 0 : order < 0))
+            s->skipped = true;
+    }
+}
+
+/* It failed. Perhaps nobody needs what is damaged there; if somebody does, it is opened again. */
+static void source_unopen(struct reading *r, struct source *s)
+{
+    source_close(r, s);
+    s->opened = false;
+    r->page->bad_file[0] = '\0';
+    r->page->bad_offset = 0;
+}
+
+/* Looks for where the range begins among the tables that are left, by halves. */
+static void search(struct reading *r)
+{
+    struct source *tables[PROBES_MAX];
+    size_t count = 0, low = 0;
+    for (size_t i = r->at; i < r->source_count && count < PROBES_MAX; i++)
+        if (r->sources[i].table && !r->sources[i].opened && !r->sources[i].skipped)
+            tables[count++] = &r->sources[i];
+    r->searched = true;
+    while (low < count) {
+        size_t middle = low + (count - low) / 2;
+        struct source *s = tables[middle];
+        if (s->skipped) {
+            low = middle + 1;
+            continue;
+        }
+        if (source_open(r, s)) {
+            source_unopen(r, s);
+            memmove(&tables[middle], &tables[middle + 1], (--count - middle) * sizeof *tables);
+        } else if (s->has) {
+            count = middle;
+        } else if (s->cursor.has_beyond) {
+            skip_beyond(r, &s->cursor.beyond);
+            low = middle + 1;
+        } else {
+            /* It has nothing of the partition, or does not tell. */
+            memmove(&tables[middle], &tables[middle + 1], (--count - middle) * sizeof *tables);
+        }
+    }
+}
+
+/* The next source in the order of their bounds, NULL: none is left. */
+static struct source *next_source(struct reading *r)
+{
+    while (r->at < r->source_count && (r->sources[r->at].opened || r->sources[r->at].skipped))
+        r->at++;
+    return r->at < r->source_count ? &r->sources[r->at] : NULL;
+}
+
 /* The source with the next record of the walk, NULL in *best_out at its end. */
 static int advance(struct reading *r, struct source **best_out)
 {
-    for (size_t i = 0; i < r->opened; i++) {
+    for (size_t i = 0; i < r->source_count; i++) {
         int err = r->sources[i].stale ? source_next(r, &r->sources[i]) : 0;
         if (err)
             return err;
     }
-    struct source *best = pick(r);
-    while (r->opened < r->source_count && may_come_first(r, &r->sources[r->opened], best)) {
-        int err = source_open(r, &r->sources[r->opened++]);
-        if (err)
+    struct source *best = pick(r), *next;
+    while ((next = next_source(r)) != NULL && may_come_first(r, next, best)) {
+        int err = source_open(r, next);
+        bool may_search = !best && !r->searched && next->table && r->view->find.what == FIND_RECORDS;
+        if (err && !may_search)
             return err;
+        if (err)
+            source_unopen(r, next);
+        else if (may_search && next->cursor.has_beyond)
+            skip_beyond(r, &next->cursor.beyond);
+        if (may_search && (err || next->cursor.has_beyond))
+            search(r);
         best = pick(r);
     }
     *best_out = best;
@@ -383,8 +498,9 @@ int view_read(struct view *view, struct record_page *page)
     int err = sources_make(&r);
     if (!err)
         err = merge(&r);
-    for (size_t i = 0; i < r.opened; i++)
-        source_close(&r, &r.sources[i]);
+    for (size_t i = 0; i < r.source_count; i++)
+        if (r.sources[i].opened)
+            source_close(&r, &r.sources[i]);
     free(r.sources);
     if (err)
         page->count = 0;

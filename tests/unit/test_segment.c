@@ -280,6 +280,17 @@ static void a_walk_gives_every_record_and_says_where_it_stopped(void **state)
     assert_int_equal(none.records, 0);
 }
 
+static int read_record(const struct segment *segment, const struct index_entry *entry, struct buf *bytes,
+                       struct record *out)
+{
+    struct bytes whole;
+    int err = segment_read(segment, entry->offset, entry->offset + entry->len, bytes);
+    if (!err)
+        err = segment_record(segment, entry, buf_bytes(bytes), entry->offset, out, &whole);
+    assert_true(err || (whole.at == bytes->at && whole.len == entry->len));
+    return err;
+}
+
 static void a_record_is_read_only_as_the_one_that_was_looked_for(void **state)
 {
     struct rig *rig = *state;
@@ -291,7 +302,7 @@ static void a_record_is_read_only_as_the_one_that_was_looked_for(void **state)
     disk_file_read(rig->disk, PATH, entry.offset, len, sizeof len);
     entry.len = get_u32(len) & 0xffffff;
     buf_init(&bytes, RECORD_BYTES_MAX);
-    assert_int_equal(segment_read(rig->segment, &entry, &bytes, &record), 0);
+    assert_int_equal(read_record(rig->segment, &entry, &bytes, &record), 0);
     assert_true(rig_is_intact(&record, buf_bytes(&bytes)));
     struct index_entry others[] = { entry, entry, entry, entry };
     others[0].seq++;
@@ -299,11 +310,11 @@ static void a_record_is_read_only_as_the_one_that_was_looked_for(void **state)
     others[2].kind++;
     others[3].len--;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        assert_int_equal(segment_read(rig->segment, &others[i], &bytes, &record), ERR_CORRUPT);
+        assert_int_equal(read_record(rig->segment, &others[i], &bytes, &record), ERR_CORRUPT);
     disk_file_poke(rig->disk, PATH, entry.offset + 100, "rot", 3);
-    assert_int_equal(segment_read(rig->segment, &entry, &bytes, &record), ERR_CORRUPT);
+    assert_int_equal(read_record(rig->segment, &entry, &bytes, &record), ERR_CORRUPT);
     disk_file_cut(rig->disk, PATH, entry.offset + 100);
-    assert_int_equal(segment_read(rig->segment, &entry, &bytes, &record), ERR_CORRUPT);
+    assert_int_equal(read_record(rig->segment, &entry, &bytes, &record), ERR_CORRUPT);
     buf_fini(&bytes);
 }
 

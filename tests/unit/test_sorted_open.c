@@ -171,6 +171,57 @@ static void who_holds_a_reference_reads_on_when_the_name_is_gone(void **state)
     sorted_unref(table);
 }
 
+static void lowest_pages_of_a_small_table_are_kept_but_for_damaged_ones(void **state)
+{
+    struct world *w = *state;
+    w->block_bytes = 100;
+    for (uint64_t seq = 1; seq <= 1000; seq++)
+        world_add(w, 1000, seq, 1, 200);
+    world_sort(w);
+    world_write(w);
+    struct sorted_pins pins;
+    sorted_pins_init(&pins, SORTED_PINNED_BYTES_MAX);
+    struct sorted *table = world_open(w, &pins);
+    assert_int_equal(table->layout.height, 2);
+    assert_non_null(table->pages);
+    struct sorted_entry second;
+    sorted_entry_get(table->index + PIECE_HEAD_BYTES + INDEX_ENTRY_BYTES, &second);
+    struct sorted_cursor c;
+    sorted_cursor_init(&c);
+    struct record record;
+    struct bytes whole;
+    for (size_t i = 0; i < w->count; i += 7) {
+        const struct record *want = &w->items[i].record;
+        if (want->kind == RECORD_KIND_MARKS)
+            continue;
+        c.reads = 0;
+        assert_int_equal(sorted_seek(&c, table, &want->partition, FIND_RECORDS, want->seq, want->seq, false, 1), 0);
+        assert_int_equal(c.reads, 0);
+        assert_int_equal(sorted_next(&c, &record, &whole), 0);
+        assert_int_equal(whole.len, w->items[i].len);
+        assert_memory_equal(whole.at, w->items[i].whole, whole.len);
+    }
+    sorted_unref(table);
+    assert_int_equal(atomic_load(&pins.bytes), 0);
+
+    disk_file_poke(w->disk, w->path, second.offset + 100, "rot", 3);
+    table = world_open(w, &pins);
+    assert_null(table->pages);
+    /* The entry after the first of that page leads to it. */
+    uint64_t seq = second.seq + 5;
+    assert_int_equal(sorted_seek(&c, table, &second.partition, FIND_RECORDS, seq, seq, false, 1), ERR_CORRUPT);
+    assert_int_equal(c.bad_offset, second.offset);
+    sorted_unref(table);
+    assert_int_equal(atomic_load(&pins.bytes), 0);
+
+    sorted_pins_init(&pins, 2 * 3 * INDEX_PAGE_BYTES - 1);    /* half of it holds no three pages */
+    table = world_open(w, &pins);
+    assert_non_null(table->index);
+    assert_null(table->pages);
+    sorted_unref(table);
+    sorted_cursor_fini(&c);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -182,6 +233,7 @@ int main(void)
         TEST(a_newer_format_is_told_from_damage_and_a_wrong_name_is_damage),
         TEST(the_budget_is_kept_and_given_back),
         TEST(who_holds_a_reference_reads_on_when_the_name_is_gone),
+        TEST(lowest_pages_of_a_small_table_are_kept_but_for_damaged_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
