@@ -4,6 +4,7 @@
  * --demo, the commands to paste); everything else goes to standard error as log lines. */
 #include <libgen.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 
 #include "server/net/net.h"
 #include "server/server.h"
+
+enum { MMAP_BYTES_MIN = 128 * 1024 };    /* glibc's own value, at the start */
 
 static const char usage_text[] =
     "usage: pipitd [--config FILE] [--data DIR] [--listen ADDRESS:PORT] [SETTING...]\n"
@@ -284,6 +287,9 @@ int main(int argc, char **argv)
     case TELL_EXAMPLE: config_print_example(stdout); break;
     case CHECK:
     case RUN:
+        /* Large pieces come and go (an index, a filter, what a sort reads): they are mappings of their own and given
+         * back, always. Left alone, glibc raises this bound once such a piece was freed, and keeps the next ones. */
+        mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
         block_hangups();                 /* before the file is read: a change after that is not missed */
         load(&p, &p.config, p.sources, &problems);
         config_check(&p.input, &p.config, p.sources, &problems);

@@ -2,6 +2,7 @@
 #include "server/server.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -331,6 +332,8 @@ int server_open(const struct server_options *options, struct server **server_out
                                                                                  : server->config.segment_mib << 20 };
     int err = store_open(options->fs ? options->fs : fsio_posix(), server->config.data, &opening, &server->store, why);
     if (err) goto fail_free;
+    /* What a replay and the reading of unsorted files took is free again, and the process has it: give it back. */
+    malloc_trim(0);
     (void)backup_tidy(server->store.fs, server->store.dir);    /* second names only: the next backup tries again */
     set_rooms(server, options);
     static const uint32_t unix_modes[] = { 0600, 0660, 0666 };      /* listen_unix_mode's words */

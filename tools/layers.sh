@@ -31,6 +31,7 @@ proto/e2ee/.*                       openssl/.*
 storage/.*                          xxhash\.h|sodium.*|(uthash|utlist)\.h
 storage/(facts.*|db|vault|vfs|vfs_impl)\.[ch] sqlite3\.h
 server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
+server/(main|server)\.c              malloc\.h
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
 server/net/(wskey|tls)\.c           openssl/.*

@@ -76,7 +76,7 @@ static int weigh_record(void *arg, uint64_t offset, uint64_t batch, const struct
     w->offset = offset;
     w->is_mark = record->kind == RECORD_KIND_MARKS;
     w->count[w->is_mark]++;
-    return ++w->records == WEIGHED_RECORDS_MAX ? ERR_END : 0;
+    return ++w->records == WEIGHED_RECORDS_MAX ? ERR_AGAIN : 0;
 }
 
 static void weigh(const char *dir)
@@ -95,7 +95,7 @@ static void weigh(const char *dir)
         w.any = false;
         err = inspect_file(fsio_posix(), path, &files[i], false, weigh_record, &w, &summary, &offset);
         inspect_summary_fini(&summary);
-        if (err && err != ERR_END) die("%s: %s", files[i].name, err_text(err));
+        if (err && err != ERR_AGAIN) die("%s: %s", files[i].name, err_text(err));
         /* The last one's bytes, and what stands at the end of the file for all of them. */
         if (!err) w.bytes[0] += files[i].bytes - w.offset;
     }

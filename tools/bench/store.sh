@@ -133,10 +133,10 @@ size_rows() {    # SIZE
     row "index and filter in memory, KiB" "$(num "$(calc "$(get "$1" index_bytes) / 1024")")"
     row "ready after a clean stop, ms" "$(get "$1" stopped_ready_ms)" "$(get "$1" stopped_ready_ms)" "<=" 1000
     row "ready after kill -9, ms" "$(get "$1" killed_ready_ms)" "$(get "$1" killed_ready_ms)" "<=" 3000
-    local name kib
+    local name mib
     for name in stopped killed; do
-        kib=$(calc "$(get "$1" ${name}_anonymous_kib) - $(get empty empty_anonymous_kib)")
-        row "anonymous memory, $name: more than with no message, MiB" "$(num "$(calc "$kib / 1024")")" "$kib" "<=" 20480
+        mib=$(calc "($(get "$1" ${name}_anonymous_kib) - $(get empty empty_anonymous_kib)) / 1024")
+        row "anonymous memory, $name: more than with no message, MiB" "$(num "$mib")" "$mib" "<=" 20
     done
     page_rows "$1"
 }
