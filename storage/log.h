@@ -63,7 +63,7 @@ struct logs_report {
  * Returns 0, ERR_CORRUPT, ERR_NEWER, ERR_IO, ERR_NO_SPACE, ERR_NOMEM or what replay() returned. */
 int logs_open(const struct fsio *fs, const char *dir, const struct logs_opening *how,
               struct logs **logs_out, struct logs_report *report_out);
-void logs_close(struct logs *logs);             /* after every log_close() */
+void logs_close(struct logs *logs);             /* after every log_close() and view_free() */
 /* Open log `number` for appending, in a new segment (made and its folder synced now). */
 int logs_log(struct logs *logs, uint32_t number, struct log **log_out);
 void log_close(struct log *log);                /* asserts that no batch is in flight */

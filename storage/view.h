@@ -27,7 +27,7 @@ struct find {
 struct view;
 /* The log's shard; touches no file. NULL: out of memory. */
 struct view *log_view(struct log *log, const struct find *find);
-void view_free(struct view *view);                           /* any thread; NULL is fine */
+void view_free(struct view *view);                /* any thread, before logs_close(); NULL is fine */
 
 struct page_record { struct record record; struct bytes whole; };
 struct record_page {
