@@ -52,7 +52,7 @@ struct where {
 /* What a record is; on the wire in MESSAGE and PAGE, on disk in the record. */
 enum record_kind {
     KIND_MESSAGE = 1,
-    KIND_TOMBSTONE = 2,       /* was there once; the body is gone */
+    KIND_TOMBSTONE = 2,       /* not on the wire: what a client keeps of one that was deleted */
     KIND_MARKS = 3,           /* on disk only: cursor moves, takes no sequence */
     KIND_DELETE = 4,          /* its sender deletes messages for everyone; body: their sequences, 8 bytes each */
     KIND_TIMER = 5,           /* a member sets how long messages stay; body: seconds, 8 bytes; 0: for good */

@@ -55,7 +55,7 @@
            "keep what they have.")                                                                                     \
     CHOICE(drop_delivered, 0, "no|yes", RELOAD,                                                                        \
            "Whether a message goes once every device that is owed it has it. A device that logs in later then finds "  \
-           "tombstones, and one that stays away keeps the messages here.")                                             \
+           "them gone, and one that stays away keeps the messages here.")                                              \
     NUMBER(segment_hours, 24, 0, 8760, "hours; 0: only when it is full", RELOAD,                                       \
            "A file of the log that is not full is closed this long after its first message, so that what was deleted " \
            "leaves the disk of a quiet server too: within this time and seven days. Shorter makes more small files.")  \

@@ -11,7 +11,7 @@
  * tells by the record next to it which files lie wholly beyond, and a file that has something need not be opened again.
  *
  * Of an unsorted file, records that lie close to one another are read at once. */
-#include "storage/view.h"
+#include "storage/view_impl.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -19,8 +19,6 @@
 #include <string.h>
 
 #include "proto/err.h"
-#include "storage/logs.h"
-#include "storage/sorted.h"
 
 enum {
     /* What lies between two records wanted of an unsorted file is read along up to here: it costs less than a read. */
@@ -29,40 +27,6 @@ enum {
     PROBES_MAX = 64,                      /* tables searched by halves: more than a node ever has */
 };
 _Static_assert((int)RUN_BYTES < (int)RECORD_BYTES_MAX, "a run fits where a record does");
-
-struct source {
-    struct msg_id bound, end;             /* of its ids: that at which the walk would come in, and the other */
-    bool opened, skipped;                 /* skipped: it has nothing of the range */
-    struct sorted *table;                 /* or … */
-    struct segment *segment;              /* … with … */
-    const struct index_entry *entries;    /* … these left of it */
-    size_t entry_count;
-    bool has;                             /* record and whole are its next one */
-    bool stale;                           /* they were taken: the next one is not read yet */
-    struct record record;
-    struct bytes whole;
-    struct sorted_cursor cursor;          /* table */
-    struct buf bytes;                     /* segment: of the file, from `bytes_from` on */
-    uint64_t bytes_from;
-};
-
-struct view {
-    struct find find;
-    struct segment_list *list;
-    struct segment *open;
-    struct msg_id open_bound;             /* of its records, as the shard saw it */
-    size_t entry_count;
-    struct index_entry entries[];
-};
-
-struct reading {
-    const struct view *view;
-    struct record_page *page;
-    struct source *sources;
-    size_t source_count, at;              /* sources before it are opened or skipped */
-    bool searched;
-    uint64_t next_seq;                    /* records: nothing comes before it in the walk */
-};
 
 /* ---- the range ---- */
 
@@ -86,22 +50,23 @@ static size_t range_of(const struct segment *segment, const struct find *find, c
 struct view *log_view(struct log *log, const struct find *find)
 {
     const struct index_entry *first;
-    size_t count = range_of(log->segment, find, &first);
-    if (count > find->max) {
-        first += find->newest ? count - find->max : 0;
-        count = find->max;
-    }
+    size_t all = range_of(log->segment, find, &first);
+    size_t most = find->max + (find->passing ? FIND_PASS_MAX : 0), count = all < most ? all : most;
+    assert(!find->spread || (find->max >= 2 && !find->newest && find->what == FIND_RECORDS));
     struct view *view = malloc(sizeof *view + count * sizeof view->entries[0]);
     if (!view)
         return NULL;
     view->find = *find;
+    view->complete = count == all;
     view->list = list_get(log->logs);
     view->open = segment_ref(log->segment);
     /* It goes on growing, so it has no largest id: whatever is in it comes last, or is looked at first. */
     view->open_bound = log->segment->min_id;
     view->entry_count = count;
-    if (count)
-        memcpy(view->entries, first, count * sizeof view->entries[0]);
+    if (find->newest)
+        first += all - count;
+    for (size_t i = 0; i < count; i++)                /* spread: the first, the last, and what lies evenly between them */
+        view->entries[i] = first[find->spread && !view->complete ? i * (all - 1) / (count - 1) : i];
     return view;
 }
 
@@ -121,11 +86,12 @@ void record_page_init(struct record_page *page)
     memset(page, 0, sizeof *page);
 }
 
-static void page_clear(struct record_page *page)
+void view_page_clear(struct record_page *page)
 {
     buf_fini(&page->bytes);
     page->count = 0;
     page->more = false;
+    page->walked = 0;
     page->reads = 0;
     page->bad_file[0] = '\0';
     page->bad_offset = 0;
@@ -133,7 +99,7 @@ static void page_clear(struct record_page *page)
 
 void record_page_fini(struct record_page *page)
 {
-    page_clear(page);
+    view_page_clear(page);
     free(page->records);
     record_page_init(page);
 }
@@ -175,7 +141,7 @@ static void page_finish(struct record_page *page, bool newest)
 
 /* ---- sources ---- */
 
-static int bad(struct reading *r, const char *name, uint64_t offset, int err)
+int view_bad(struct reading *r, const char *name, uint64_t offset, int err)
 {
     if (err == ERR_CORRUPT || err == ERR_NEWER) {
         snprintf(r->page->bad_file, sizeof r->page->bad_file, "%s", name);
@@ -227,7 +193,7 @@ static int segment_next(struct reading *r, struct source *s)
     if (!err)
         err = segment_record(s->segment, entry, buf_bytes(&s->bytes), s->bytes_from, &s->record, &s->whole);
     s->has = !err;
-    return err ? bad(r, s->segment->name, entry->offset, err) : 0;
+    return err ? view_bad(r, s->segment->name, entry->offset, err) : 0;
 }
 
 static int table_next(struct reading *r, struct source *s)
@@ -235,7 +201,7 @@ static int table_next(struct reading *r, struct source *s)
     int err = sorted_next(&s->cursor, &s->record, &s->whole);
     s->has = !err;
     if (err && err != ERR_END)
-        return bad(r, sorted_file_name(s->table), s->cursor.bad_offset, err);
+        return view_bad(r, sorted_file_name(s->table), s->cursor.bad_offset, err);
     return 0;
 }
 
@@ -257,7 +223,7 @@ static int source_open(struct reading *r, struct source *s)
     int err = sorted_seek(&s->cursor, s->table, &find->partition, find->what, find->from, find->to, find->newest,
                           find->max - r->page->count);
     if (err)
-        return bad(r, sorted_file_name(s->table), s->cursor.bad_offset, err);
+        return view_bad(r, sorted_file_name(s->table), s->cursor.bad_offset, err);
     return table_next(r, s);
 }
 
@@ -289,7 +255,7 @@ static void add_segment(struct reading *r, struct segment *segment, const struct
                                                          .bound = *bound };
 }
 
-static int sources_make(struct reading *r)
+int view_sources_make(struct reading *r)
 {
     static const struct msg_id never = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
@@ -315,6 +281,14 @@ static int sources_make(struct reading *r)
     if (r->source_count)
         qsort(r->sources, r->source_count, sizeof *r->sources, find->newest ? by_bound_down : by_bound);
     return 0;
+}
+
+void view_sources_free(struct reading *r)
+{
+    for (size_t i = 0; i < r->source_count; i++)
+        if (r->sources[i].opened)
+            source_close(r, &r->sources[i]);
+    free(r->sources);
 }
 
 /* ---- merging ---- */
@@ -476,35 +450,55 @@ static int merge(struct reading *r)
         best->stale = true;
         if (was_given(r, &best->record))
             continue;
+        bool pass = false;
+        err = r->pass ? r->pass(r->arg, &best->record, &pass) : 0;
+        if (err)
+            return err;
+        if (pass) {
+            page->walked = best->record.seq;
+            if (!step_on(r, best->record.seq))
+                return 0;
+            if (++r->passed == FIND_PASS_MAX) {
+                page->more = true;
+                return 0;
+            }
+            continue;
+        }
         if (page->count && page->bytes.len + best->whole.len > find->bytes_max) {
             page->more = true;
             return 0;
         }
         err = page_add(page, best);
-        if (err || !step_on(r, best->record.seq))
+        if (err)
             return err;
+        page->walked = best->record.seq;
+        if (!step_on(r, best->record.seq))
+            return 0;
     }
 }
 
-int view_read(struct view *view, struct record_page *page)
+int view_read_passing(struct view *view, struct record_page *page, view_pass_fn *pass, void *arg)
 {
-    struct reading r = { .view = view, .page = page };
-    assert(view->find.max >= 1);
-    page_clear(page);
+    struct reading r = { .view = view, .page = page, .pass = pass, .arg = arg };
+    assert(view->find.max >= 1 && !view->find.spread);
+    assert(!pass || (view->find.passing && view->find.what == FIND_RECORDS));
+    view_page_clear(page);
     size_t most = view->find.max < SIZE_MAX / RECORD_BYTES_MAX ? view->find.max * RECORD_BYTES_MAX : SIZE_MAX;
     if (view->find.bytes_max < most)
         most = view->find.bytes_max > RECORD_BYTES_MAX ? view->find.bytes_max : RECORD_BYTES_MAX;
     buf_init(&page->bytes, most);
-    int err = sources_make(&r);
+    int err = view_sources_make(&r);
     if (!err)
         err = merge(&r);
-    for (size_t i = 0; i < r.source_count; i++)
-        if (r.sources[i].opened)
-            source_close(&r, &r.sources[i]);
-    free(r.sources);
+    view_sources_free(&r);
     if (err)
         page->count = 0;
     else
         page_finish(page, view->find.newest);
     return err;
+}
+
+int view_read(struct view *view, struct record_page *page)
+{
+    return view_read_passing(view, page, NULL, NULL);
 }

@@ -71,8 +71,8 @@ struct ask {
             uint64_t flushed;                     /* record number of the home's log in the snapshot */
         } heads;
         struct {
-            bool has_before, has_after;           /* as in msg_history */
-            uint64_t before, after, limit;
+            bool has_before, has_after, has_around;       /* as in msg_history */
+            uint64_t before, after, around, limit;
             struct frame *frame;                  /* answer */
         } history;
         struct { uint64_t seq; struct frame *frame; } info;

@@ -56,11 +56,11 @@ enum {
  * the conversation's home, owned by whoever holds it. */
 struct page_item {
     struct frame *frame;          /* one reference */
-    uint64_t seq;                 /* 0: a RECEIPT, takes no place in the window */
+    uint64_t seq;                 /* of a TOMBSTONE its last; 0: a RECEIPT, takes no place in the window */
 };
 struct page {
     struct conv_id conv;
-    uint64_t reached;             /* all records up to here are in it, or were before it */
+    uint64_t reached;             /* all records up to here are in it, or were before it, or are gone: it says so */
     uint64_t end;                 /* the committed end when it was read */
     uint32_t count;
     uint32_t next;                /* first item not yet written */

@@ -21,6 +21,8 @@ void on_history(struct session *s, const struct msg *msg)
     if (ask) {
         ask->u.history.has_before = m->has_before;
         ask->u.history.has_after = m->has_after;
+        ask->u.history.has_around = m->has_around;
+        ask->u.history.around = m->around;
         ask->u.history.before = m->before;
         ask->u.history.after = m->after;
         ask->u.history.limit = m->limit;

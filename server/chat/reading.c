@@ -2,8 +2,13 @@
  *
  * A device without a cursor begins at its `since` time, or behind what its user's devices have acknowledged where that
  * comes first: a record that reached none of them (the only one was logged out, or stayed away) is due to the next one.
- * The first record at or after the time is found by halving: each step is a job that reads one record's time, so the
- * loop never waits for the disk. */
+ * The first record at or after a time is found by steps of view_find_time(), each a job, so the loop never waits for the
+ * disk; two or three of them do, whatever the conversation.
+ *
+ * Nothing that is dead is given to anyone: what a page answers for and has no record of is told as gone, in one range
+ * whatever its length, be it on the disk still or not. A job looks at a bounded number of dead records; when it met
+ * nothing else, another one goes on where it stopped, and the page begins with the range of both. So a page that is not
+ * the last has a record. */
 #include "server/chat/reading.h"
 
 #include <sodium.h>
@@ -28,6 +33,8 @@ static struct reading *reading_new(struct chat *chat, struct conv *conv, struct 
         return NULL;
     }
     r->work.run = reading_run;
+    buf_init(&r->records, FRAME_BYTES_MAX);
+    buf_init(&r->gone, FRAME_BYTES_MAX);
     conv_describe(conv, &r->described);
     conv->readings++;
     chat->readings++;
@@ -47,6 +54,8 @@ static void reading_free(struct chat *chat, struct reading *r)
     for (uint32_t i = 0; i < r->cursor_count; i++) frame_unref(r->cursors[i]);
     free(r->cursors);
     dead_fini(&r->dead);
+    buf_fini(&r->records);
+    buf_fini(&r->gone);
     free(r->states);
     free(r->delivered);
     free(r->read);
@@ -97,21 +106,58 @@ static void reading_answer(struct chat *chat, struct reading *r, int err)
     ask_answer(chat, ask, err, NULL);
 }
 
-/* A view of from..to (r->view stays NULL when that is nothing), and on to a job. */
-static void read_range(struct chat *chat, struct reading *r, uint64_t from, uint64_t to, size_t max, size_t bytes_max)
+/* A view, and on to a job. */
+static void read_view(struct chat *chat, struct reading *r, const struct find *find)
 {
-    r->from = from;
-    r->to = to;
-    if (from <= to) {
-        struct find find = { .partition = r->ask->conv, .what = FIND_RECORDS, .from = from, .to = to,
-                             .newest = r->newest, .max = max, .bytes_max = bytes_max };
-        r->view = log_view(chat->log, &find);
-        if (!r->view) {
-            reading_answer(chat, r, ERR_NOMEM);
-            return;
-        }
+    r->view = log_view(chat->log, find);
+    if (r->view) reading_submit(chat, r);
+    else reading_answer(chat, r, ERR_NOMEM);
+}
+
+/* The next job of a walk; r->view stays NULL when nothing is left to look at. */
+static void walk(struct chat *chat, struct reading *r)
+{
+    if (r->from > r->to) {
+        reading_submit(chat, r);
+        return;
     }
-    reading_submit(chat, r);
+    struct find find = { .partition = r->ask->conv, .what = FIND_RECORDS, .from = r->from, .to = r->to, .max = r->max,
+                         .bytes_max = FETCH_BYTES_MAX, .newest = r->newest, .passing = true };
+    if (r->ask->kind == ASK_HISTORY) {
+        /* A record on disk is never smaller than its array on the wire, but for the names every array repeats; between
+         * them something may be gone. A walk that is half of a page has half of the room. */
+        size_t all = r->ask->u.history.limit;
+        size_t room = FRAME_BYTES_MAX - 1024 - all * MESSAGE_OVERHEAD_MAX - (all + 2) * GONE_BYTES_MAX;
+        find.bytes_max = room * r->max / all;
+    }
+    read_view(chat, r, &find);
+}
+
+static void walk_up(struct chat *chat, struct reading *r, uint64_t edge, size_t max)
+{
+    r->newest = false;
+    r->max = max;
+    r->edge = edge;
+    r->from = edge > r->first ? edge : r->first;
+    r->to = r->last;
+    walk(chat, r);
+}
+
+static void walk_down(struct chat *chat, struct reading *r, uint64_t edge, size_t max)
+{
+    r->newest = true;
+    r->max = max;
+    r->edge = r->to = edge < r->last ? edge : r->last;
+    r->from = r->first;
+    walk(chat, r);
+}
+
+static void seek(struct chat *chat, struct reading *r)
+{
+    struct find find = { .partition = r->ask->conv, .what = FIND_RECORDS, .from = r->low, .to = r->high,
+                         .max = FIND_SPREAD_MAX, .bytes_max = RECORD_BYTES_MAX, .spread = true };
+    r->seeking = true;
+    read_view(chat, r, &find);
 }
 
 /* -- FETCH --------------------------------------------------------------------------------------------------------- */
@@ -131,25 +177,9 @@ static void add_cursors(struct chat *chat, struct reading *r)
 
 static void find_page(struct chat *chat, struct reading *r, uint64_t after)
 {
-    struct conv *conv = r->conv;
-    uint64_t from, to;
-    conv_span(conv, conv_member(conv, &r->ask->user), &from, &to);
-    r->end = to;
-    r->after = after;
-    if (after + 1 > from) from = after + 1;
+    r->end = r->last;
     if (r->ask->u.fetch.cursors) add_cursors(chat, r);
-    read_range(chat, r, from, to, FETCH_RECORDS_MAX, FETCH_BYTES_MAX);
-}
-
-static void seek_step(struct chat *chat, struct reading *r)
-{
-    if (r->low >= r->high) {
-        r->seeking = false;
-        find_page(chat, r, r->low - 1);
-        return;
-    }
-    uint64_t middle = r->low + (r->high - r->low) / 2;
-    read_range(chat, r, middle, middle, 1, RECORD_BYTES_MAX);
+    walk_up(chat, r, after + 1, FETCH_RECORDS_MAX);
 }
 
 /* Something was deleted while this was read: what was made of it may hold what nobody may be given any more. */
@@ -171,68 +201,95 @@ static void read_again(struct chat *chat, struct reading *r)
     conv_on_ask(chat, ask);
 }
 
+/* `at`: all records below it are older than the time that was looked for. */
+static void found_time(struct chat *chat, struct reading *r, uint64_t at)
+{
+    r->seeking = false;
+    if (r->ask->kind == ASK_FETCH) {
+        /* Where all that there is for a member is due, the device may have been given what lay before and was erased. */
+        find_page(chat, r, at > r->first ? at - 1 : 0);
+        return;
+    }
+    uint64_t limit = r->ask->u.history.limit;
+    r->upper_max = limit - limit / 2;
+    r->upper_edge = at;
+    if (limit / 2) {
+        walk_down(chat, r, at - 1, limit / 2);
+        return;
+    }
+    size_t max = r->upper_max;
+    r->upper_max = 0;
+    walk_up(chat, r, at, max);
+}
+
+static void go_on(struct chat *chat, struct reading *r)
+{
+    views_drop(r);
+    if (r->seeking && r->low < r->high) {
+        seek(chat, r);
+    } else if (r->seeking) {
+        found_time(chat, r, r->low);
+    } else if (r->again) {
+        walk(chat, r);
+    } else {
+        size_t max = r->upper_max;
+        r->upper_max = 0;
+        walk_up(chat, r, r->upper_edge, max);
+    }
+}
+
 static void reading_done(struct shard *shard, struct work *work)
 {
     struct reading *r = (struct reading *)work;
     struct chat *chat = chat_of(shard);
-    if (!work->err && r->deletes != r->conv->deletes) {
-        read_again(chat, r);
-        return;
-    }
-    if (!r->seeking || work->err) {
-        reading_answer(chat, r, work->err);
-        return;
-    }
-    views_drop(r);
-    if (!r->hole && r->seek_ms >= r->ask->u.fetch.since_ms) r->high = r->from;
-    else r->low = r->from + 1;                        /* a hole: as if it were old */
-    seek_step(chat, r);
+    if (!work->err && r->deletes != r->conv->deletes) read_again(chat, r);
+    else if (!work->err && (r->seeking || r->again || r->upper_max)) go_on(chat, r);
+    else reading_answer(chat, r, work->err);
+}
+
+static void seek_time(struct chat *chat, struct reading *r, uint64_t low, uint64_t high, uint64_t ms)
+{
+    r->low = low;
+    r->high = high;
+    r->seek_ms = ms;
+    if (low <= high) seek(chat, r);
+    else found_time(chat, r, low);
 }
 
 static void start_fetch(struct chat *chat, struct reading *r, const struct conv_member *m)
 {
-    struct conv *conv = r->conv;
     const struct ask *ask = r->ask;
     if (ask->u.fetch.have_after) {
         find_page(chat, r, ask->u.fetch.after);
         return;
     }
-    const struct conv_device *d = conv_device_find(conv, ask->device);
+    const struct conv_device *d = conv_device_find(r->conv, ask->device);
     if (d && d->noted > 0) {
         find_page(chat, r, d->noted);
         return;
     }
-    r->seeking = true;
-    conv_span(conv, m, &r->low, &r->high);
-    r->high = (m->row.delivered < r->high ? m->row.delivered : r->high) + 1;
-    seek_step(chat, r);
+    uint64_t high = m->row.delivered < r->last ? m->row.delivered : r->last;
+    seek_time(chat, r, r->first, high, ask->u.fetch.since_ms);
 }
 
 /* -- HISTORY and INFO ---------------------------------------------------------------------------------------------- */
 
-static void start_history(struct chat *chat, struct reading *r, const struct conv_member *m)
+static void start_history(struct chat *chat, struct reading *r)
 {
     const struct ask *ask = r->ask;
-    uint64_t from, to;
-    size_t max = ask->u.history.limit < PAGE_RECORDS_MAX ? ask->u.history.limit : PAGE_RECORDS_MAX;
-    r->newest = !ask->u.history.has_after;
-    conv_span(r->conv, m, &from, &to);
-    r->first = from;
-    r->last = to;
-    if (ask->u.history.has_before && ask->u.history.before <= to) {
-        to = ask->u.history.before > 0 ? ask->u.history.before - 1 : 0;    /* nothing lies below 0, nor below 1 */
-    }
-    if (ask->u.history.has_after && ask->u.history.after + 1 > from) from = ask->u.history.after + 1;
-    /* A record on disk is never smaller than its array on the wire, but for the names every array repeats. */
-    read_range(chat, r, from, to, max, FRAME_BYTES_MAX - 1024 - max * MESSAGE_OVERHEAD_MAX);
+    size_t max = ask->u.history.limit;
+    uint64_t before = ask->u.history.before;
+    if (ask->u.history.has_around) seek_time(chat, r, r->first, r->last, ask->u.history.around);
+    else if (ask->u.history.has_after) walk_up(chat, r, ask->u.history.after + 1, max);
+    else if (ask->u.history.has_before) walk_down(chat, r, before ? before - 1 : 0, max);   /* nothing is below 0, or 1 */
+    else walk_down(chat, r, r->last, max);
 }
 
-static void start_info(struct chat *chat, struct reading *r, const struct conv_member *m)
+static void start_info(struct chat *chat, struct reading *r)
 {
     struct conv *conv = r->conv;
-    uint64_t seq = r->ask->u.info.seq, from, to;
-    conv_span(conv, m, &from, &to);
-    if (seq < from || seq > to) {
+    uint64_t seq = r->ask->u.info.seq;
+    if (seq < r->first || seq > r->last) {
         reading_answer(chat, r, ERR_NOT_FOUND);
         return;
     }
@@ -254,24 +311,24 @@ static void start_info(struct chat *chat, struct reading *r, const struct conv_m
             .read_ms = row->read >= seq ? row->read_ms : 0,
         };
     }
-    read_range(chat, r, seq, seq, 1, RECORD_BYTES_MAX);
+    find = (struct find){ .partition = conv->id, .what = FIND_RECORDS, .from = seq, .to = seq, .max = 1,
+                          .bytes_max = RECORD_BYTES_MAX };
+    read_view(chat, r, &find);
 }
 
 /* -- MARKS --------------------------------------------------------------------------------------------------------- */
 
-static void start_marks(struct chat *chat, struct reading *r, const struct conv_member *m)
+static void start_marks(struct chat *chat, struct reading *r)
 {
     const struct ask *ask = r->ask;
-    uint64_t from, to;
-    conv_span(r->conv, m, &from, &to);
-    struct find find = { .partition = r->conv->id, .what = FIND_MARKS, .from = from, .to = to,
+    struct find find = { .partition = r->conv->id, .what = FIND_MARKS, .from = r->first, .to = r->last,
                          .max = MARKS_RECORDS_MAX, .bytes_max = MARKS_BYTES_MAX };
-    if (ask->u.marks.place >= from) {
+    if (ask->u.marks.place >= r->first) {
         find.from = ask->u.marks.place;
         find.after = ask->u.marks.after;
     }
-    r->marks = find.from <= to ? log_view(chat->log, &find) : NULL;
-    if (find.from <= to && !r->marks) reading_answer(chat, r, ERR_NOMEM);
+    r->marks = find.from <= find.to ? log_view(chat->log, &find) : NULL;
+    if (find.from <= find.to && !r->marks) reading_answer(chat, r, ERR_NOMEM);
     else reading_submit(chat, r);
 }
 
@@ -288,10 +345,11 @@ void reading_start(struct chat *chat, struct conv *conv, struct ask *ask)
         return;
     }
     r->work.done = reading_done;
+    conv_span(conv, m, &r->first, &r->last);
     if (ask->kind == ASK_FETCH) start_fetch(chat, r, m);
-    else if (ask->kind == ASK_HISTORY) start_history(chat, r, m);
-    else if (ask->kind == ASK_INFO) start_info(chat, r, m);
-    else start_marks(chat, r, m);
+    else if (ask->kind == ASK_HISTORY) start_history(chat, r);
+    else if (ask->kind == ASK_INFO) start_info(chat, r);
+    else start_marks(chat, r);
 }
 
 /* -- HEADS --------------------------------------------------------------------------------------------------------- */

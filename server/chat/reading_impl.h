@@ -21,13 +21,21 @@ struct reading {
     struct msg_message described;     /* what all records of the conversation share */
     struct view *view, *marks;        /* INFO and MARKS alone have marks */
     uint64_t end;                     /* committed head when it was asked */
-    uint64_t from, to;                /* what is asked for; from > to: nothing, and there is no view */
-    uint64_t after;                   /* FETCH: where the page begins */
-    uint64_t first, last;             /* HISTORY: the member's whole span, for `more` */
-    bool newest;
-    bool seeking;                     /* halving for since_ms: [low, high) */
-    bool hole;                        /* nothing lies at the middle */
+    uint64_t first, last;             /* the member's whole span */
+    bool seeking;                     /* for the first record made at seek_ms or later: it lies in low..high */
     uint64_t low, high, seek_ms;
+    /* -- a walk: one, or two for a page around a time -- */
+    uint64_t from, to;                /* what is left to look at; from > to: nothing, and there is no view */
+    uint64_t edge;                    /* what the page answers for begins here; when newest, it ends here */
+    size_t max;
+    bool newest;
+    bool again;                       /* all that a job looked at was dead: on behind it, so that it is told as one */
+    size_t upper_max;                 /* HISTORY around: above 0, the walk upwards from upper_edge comes next */
+    uint64_t upper_edge;
+    bool more;
+    struct buf records, gone;         /* HISTORY: what the page will have */
+    uint32_t record_count;
+    struct gone run;                  /* HISTORY: what is gone up to here, not in `gone` yet; to 0: nothing */
     struct member_state *states;      /* INFO: times as far as the members' rows know */
     uint64_t *delivered, *read;       /* INFO: their cursors */
     uint32_t state_count;

@@ -11,9 +11,9 @@
 struct opened { struct buf plain; struct record record; struct entry entry; struct entry_room room; };
 
 /* Under a key that was erased: the conversation has another one now, and the record is as good as gone. */
-static bool is_erased(const struct reading *r, const struct page_record *found)
+static bool is_erased(const struct reading *r, const struct record *record)
 {
-    return found->record.key != r->key.number;
+    return record->key != r->key.number;
 }
 
 static int open_record(const struct reading *r, const struct page_record *from, struct opened *o)
@@ -22,10 +22,8 @@ static int open_record(const struct reading *r, const struct page_record *from, 
     return record_open(from->whole, &from->record, r->key.key, &o->plain, &o->room, &o->entry);
 }
 
-static int fill_message(struct reading *r, const struct opened *o, struct msg_message *out)
+static void fill_message(const struct reading *r, const struct opened *o, struct msg_message *out)
 {
-    bool is_dead;
-    int err = reading_is_dead(&r->dead, r->facts, &o->record, &is_dead);
     *out = r->described;
     out->seq = o->record.seq;
     out->id = o->record.id;
@@ -37,19 +35,12 @@ static int fill_message(struct reading *r, const struct opened *o, struct msg_me
     out->client_seq = o->entry.client_seq;
     out->body = o->entry.body;
     out->expiry_ms = o->record.expiry_ms;
-    if (err || !is_dead) return err;
-    out->kind = KIND_TOMBSTONE;                       /* its place and its number, and nothing that was in it */
-    out->body = BYTES_NONE;
-    out->expiry_ms = 0;
-    return 0;
 }
 
-/* The view is let go of here: it may be the last that holds a file which was replaced, and closing that one waits for
- * the disk. */
-static int read_view(struct reading *r, struct view **view, struct record_page *page)
+/* The view is let go of by the job: it may be the last that holds a file which was replaced, and closing that one waits
+ * for the disk. */
+static int view_done(struct reading *r, struct view **view, const struct record_page *page, int err)
 {
-    if (!*view) return 0;                             /* nothing is asked for */
-    int err = view_read(*view, page);
     view_free(*view);
     *view = NULL;
     if (err == ERR_CORRUPT) {
@@ -59,64 +50,155 @@ static int read_view(struct reading *r, struct view **view, struct record_page *
     return err;
 }
 
+static int read_view(struct reading *r, struct view **view, struct record_page *page)
+{
+    return *view ? view_done(r, view, page, view_read(*view, page)) : 0;      /* NULL: nothing is asked for */
+}
+
+/* -- walking ------------------------------------------------------------------------------------------------------- */
+
+/* What nobody is given any more: its place is told as gone. */
+static int pass_dead(void *arg, const struct record *record, bool *pass_out)
+{
+    struct reading *r = arg;
+    *pass_out = record->kind == KIND_TOMBSTONE || is_erased(r, record);
+    return *pass_out ? 0 : reading_is_dead(&r->dead, r->facts, record, pass_out);
+}
+
+/* r->again: nothing living was found so far, and it goes on behind what was looked at. */
+static int walk(struct reading *r, struct record_page *found)
+{
+    r->again = false;
+    if (!r->view) return 0;
+    int err = view_done(r, &r->view, found, view_read_passing(r->view, found, pass_dead, r));
+    if (err || !found->more || found->count) return err;
+    r->again = true;
+    if (r->newest) r->to = found->walked - 1;
+    else r->from = found->walked + 1;
+    return 0;
+}
+
+/* Where what is gone and what is there go; each returns 0 or an error. */
+struct sink {
+    int (*gone)(struct reading *r, struct gone gone, struct buf *scratch);
+    int (*message)(struct reading *r, const struct msg_message *m, struct buf *scratch);
+};
+
+/* All that the walk answers for, in order: its records, and between them what is gone. */
+static int pour(struct reading *r, struct opened *o, const struct record_page *found, const struct sink *sink,
+                struct buf *scratch)
+{
+    const struct page_record *at = found->records, *end = at + found->count;
+    uint64_t next = r->edge, last = found->more ? found->count ? end[-1].record.seq : 0 : r->to;
+    int err = 0;
+    if (r->newest) {
+        next = found->more ? at->record.seq : 1;
+        last = r->edge;
+    }
+    for (; at < end && !err; at++) {
+        struct msg_message m;
+        if (at->record.seq > next) err = sink->gone(r, (struct gone){ next, at->record.seq - 1 }, scratch);
+        if (!err) err = open_record(r, at, o);
+        if (err) return err;
+        fill_message(r, o, &m);
+        err = sink->message(r, &m, scratch);
+        next = m.seq + 1;
+    }
+    return err || next > last ? err : sink->gone(r, (struct gone){ next, last }, scratch);
+}
+
+/* -- FETCH --------------------------------------------------------------------------------------------------------- */
+
+static int item_gone(struct reading *r, struct gone gone, struct buf *scratch)
+{
+    struct page *page = r->ask->u.fetch.page;
+    struct msg m = { .type = MSG_TOMBSTONE };
+    m.u.tombstone = (struct msg_tombstone){ r->ask->conv, gone };
+    buf_clear(scratch);
+    struct frame *frame = msg_encode(&m, scratch) ? NULL : frame_ws(buf_bytes(scratch));
+    if (!frame) return ERR_NOMEM;
+    page->items[page->count++] = (struct page_item){ frame, gone.to };
+    return 0;
+}
+
+static int item_message(struct reading *r, const struct msg_message *m, struct buf *scratch)
+{
+    struct page *page = r->ask->u.fetch.page;
+    struct frame *frame = fanout_frame(m, scratch);
+    if (!frame) return ERR_NOMEM;
+    page->items[page->count++] = (struct page_item){ frame, m->seq };
+    return 0;
+}
+
 static int read_page(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
 {
-    int err = read_view(r, &r->view, found);
-    if (err) return err;
-    struct page *page = page_new(&r->ask->conv, (uint32_t)found->count + r->cursor_count);
+    static const struct sink items = { item_gone, item_message };
+    int err = walk(r, found);
+    if (err || r->again) return err;
+    struct page *page = page_new(&r->ask->conv, 2 * (uint32_t)found->count + 1 + r->cursor_count);
     if (!page) return ERR_NOMEM;
-    /* All that there is up to the end of the range, unless the page was full before: what is not in it is not in the log
-     * any more. */
-    page->reached = found->more && found->count ? found->records[found->count - 1].record.seq : r->to;
-    if (page->reached < r->after) page->reached = r->after;
+    r->ask->u.fetch.page = page;
+    page->reached = found->more ? found->records[found->count - 1].record.seq : r->to;
+    if (page->reached < r->edge - 1) page->reached = r->edge - 1;
     page->end = r->end;
-    for (size_t i = 0; i < found->count && !err; i++) {
-        struct msg_message m;
-        if (is_erased(r, &found->records[i])) continue;
-        err = open_record(r, &found->records[i], o);
-        if (!err) err = fill_message(r, o, &m);
-        if (err) break;
-        struct frame *frame = fanout_frame(&m, scratch);
-        if (!frame) err = ERR_NOMEM;
-        else page->items[page->count++] = (struct page_item){ frame, m.seq };
-    }
+    err = pour(r, o, found, &items, scratch);
     for (uint32_t i = 0; i < r->cursor_count && !err; i++) {
         page->items[page->count++] = (struct page_item){ frame_ref(r->cursors[i]), 0 };
     }
-    if (err) page_free(page);
-    else r->ask->u.fetch.page = page;
+    if (!err) return 0;
+    page_free(page);
+    r->ask->u.fetch.page = NULL;
     return err;
+}
+
+/* -- HISTORY ------------------------------------------------------------------------------------------------------- */
+
+static int flush_run(struct reading *r)
+{
+    int err = r->run.to ? gone_add(&r->gone, r->run) : 0;
+    r->run = (struct gone){ 0, 0 };
+    return err;
+}
+
+/* Two walks may meet in one range. */
+static int history_gone(struct reading *r, struct gone gone, struct buf *scratch)
+{
+    (void)scratch;
+    if (r->run.to && r->run.to + 1 == gone.from) {
+        r->run.to = gone.to;
+        return 0;
+    }
+    int err = flush_run(r);
+    r->run = gone;
+    return err;
+}
+
+static int history_message(struct reading *r, const struct msg_message *m, struct buf *scratch)
+{
+    (void)scratch;
+    r->record_count++;
+    return page_add(&r->records, m);
 }
 
 static int read_history(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)
 {
+    static const struct sink page_sink = { history_gone, history_message };
     struct ask *ask = r->ask;
-    struct buf records;
-    struct msg_page page = { .conv = ask->conv, .head = r->end };
-    int err = read_view(r, &r->view, found);
-    if (err) return err;
-    if (found->count) {
-        page.more = r->newest ? found->records[0].record.seq > r->first
-                              : found->records[found->count - 1].record.seq < r->last;
-    }
-    uint32_t count = 0;
-    buf_init(&records, FRAME_BYTES_MAX);
-    for (size_t i = 0; i < found->count && !err; i++) {
-        struct msg_message m;
-        if (is_erased(r, &found->records[i])) continue;
-        err = open_record(r, &found->records[i], o);
-        if (!err) err = fill_message(r, o, &m);
-        if (!err) err = page_add(&records, &m);
-        count++;
-    }
-    page.records = buf_bytes(&records);
+    int err = walk(r, found);
+    if (err || r->again) return err;
+    err = pour(r, o, found, &page_sink, scratch);
+    r->more = found->more;
+    if (err || r->upper_max) return err;              /* that walk comes next */
+    err = flush_run(r);
+    struct msg_page page = { .conv = ask->conv, .head = r->end, .more = r->more, .records = buf_bytes(&r->records),
+                             .gone = buf_bytes(&r->gone) };
     buf_clear(scratch);
-    if (!err) err = page_encode(ask->ref, &page, count, scratch);
+    if (!err) err = page_encode(ask->ref, &page, r->record_count, scratch);
     if (!err) ask->u.history.frame = frame_ws(buf_bytes(scratch));
-    if (!err && !ask->u.history.frame) err = ERR_NOMEM;
-    buf_fini(&records);
-    return err;
+    return !err && !ask->u.history.frame ? ERR_NOMEM : err;
 }
+
+/* -- INFO ---------------------------------------------------------------------------------------------------------- */
 
 /* The first mark that brought a member's cursor to the record or beyond is when it happened. */
 static void times_from_mark(struct reading *r, const struct mark *mark)
@@ -135,7 +217,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     struct buf members;
     uint32_t count = 0;
     int err = read_view(r, &r->view, found);
-    bool is_dead = !err && (found->count == 0 || is_erased(r, &found->records[0]));
+    bool is_dead = !err && (found->count == 0 || is_erased(r, &found->records[0].record));
     if (!err && !is_dead) err = reading_is_dead(&r->dead, r->facts, &found->records[0].record, &is_dead);
     if (!err && is_dead) err = ERR_NOT_FOUND;
     if (!err) err = open_record(r, &found->records[0], o);
@@ -144,7 +226,7 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     a.from = o->entry.sender;
     err = read_view(r, &r->marks, found);
     for (size_t i = 0; i < found->count && !err; i++) {
-        if (is_erased(r, &found->records[i])) continue;
+        if (is_erased(r, &found->records[i].record)) continue;
         err = open_record(r, &found->records[i], o);
         for (uint32_t k = 0; !err && k < o->entry.mark_count; k++) times_from_mark(r, &o->entry.marks[k]);
     }
@@ -170,6 +252,8 @@ static int read_info(struct reading *r, struct opened *o, struct record_page *fo
     buf_fini(&members);
     return err;
 }
+
+/* -- MARKS --------------------------------------------------------------------------------------------------------- */
 
 static int read_marks(struct reading *r, struct opened *o, struct record_page *found)
 {
@@ -200,13 +284,11 @@ static int read_marks(struct reading *r, struct opened *o, struct record_page *f
     return 0;
 }
 
-/* The time of the record in the middle. */
+/* -- a job --------------------------------------------------------------------------------------------------------- */
+
 static int read_seek(struct reading *r, struct record_page *found)
 {
-    int err = read_view(r, &r->view, found);
-    r->hole = !err && found->count == 0;
-    if (!err && !r->hole) r->seek_ms = msg_id_ms(&found->records[0].record.id);
-    return err;
+    return view_done(r, &r->view, found, view_find_time(r->view, found, r->seek_ms, &r->low, &r->high));
 }
 
 static int read_what(struct reading *r, struct opened *o, struct record_page *found, struct buf *scratch)

@@ -39,7 +39,7 @@ static const struct msg *ask_timer(struct talker *t, const char *with, uint64_t 
     return talker_answer(t, m.ref);
 }
 
-/* The record `seq` as HISTORY gives it; its body is "" or what is in it. One that has left the disk is not given. */
+/* What HISTORY gives of the record `seq`: kind 2 when it is gone, and the page says so. */
 static struct msg_message look(struct talker *t, const char *with, uint64_t seq)
 {
     struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
@@ -48,9 +48,12 @@ static struct msg_message look(struct talker *t, const char *with, uint64_t seq)
     talker_send(t, &m);
     const struct msg *page = talker_answer(t, m.ref);
     struct msg_message record;
+    struct gone gone;
     assert_int_equal(page->type, MSG_PAGE);
-    struct bytes rest = page->u.page.records;
+    struct bytes rest = page->u.page.records, ranges = page->u.page.gone;
     if (page_next(&rest, &record) == 0 && record.seq == seq) return record;
+    assert_int_equal(gone_next(&ranges, &gone), 0);
+    assert_true(gone.from == seq && gone.to >= seq);
     return (struct msg_message){ .seq = seq, .kind = KIND_TOMBSTONE };
 }
 
@@ -106,10 +109,10 @@ static void a_deleted_message_is_given_to_nobody_and_every_device_hears_of_it(vo
     assert_there(b, "alice", 2);
     /* devices that come later: alice's other one, and bob's */
     struct talker *a2 = rig_talk(rig, "alice", 1), *b2 = rig_talk(rig, "bob", 1);
-    m = talker_expect(b2, MSG_MESSAGE);
-    assert_int_equal(m->u.message.seq, 1);
-    assert_int_equal(m->u.message.kind, KIND_TOMBSTONE);
-    assert_int_equal(m->u.message.body.len, 0);
+    m = talker_expect(b2, MSG_TOMBSTONE);
+    assert_true(conv_id_equal(&m->u.tombstone.conv, &conv));
+    assert_int_equal(m->u.tombstone.gone.from, 1);
+    assert_int_equal(m->u.tombstone.gone.to, 1);
     expect_text(b2, "kept");
     expect_delete(b2, 3, 1);
     assert_gone(a2, "bob", 1);
