@@ -9,8 +9,8 @@
  *   files    those behind it are renamed to NAME.cut-0; the file is truncated, or renamed when nothing of it stays
  *   gap      a sorted file without records takes the place of all numbers from the cut to the flushed one
  *
- * Until the last step a start refuses the folder: first for the damage that is still there, then because the log ends below
- * its flushed number, at this very position. Each step done twice is done once. */
+ * Until the last step a start refuses the folder: first for the damage that is still there, then because the log ends
+ * below its flushed number, at this very position. Each step done twice is done once. */
 #include "storage/cut.h"
 
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  * rows know of it stays. Record numbers are never given again: a sorted file without records takes the place of those
  * that were cut, and of a million more that lost bytes may have given, and the log goes on above it.
  *
- *   cut_open   takes the folder's lock, looks at all of it, changes nothing but what each start changes in the rows' form
+ *   cut_open   takes the folder's lock and looks; changes nothing but the rows' form, to that of this version
  *   cut_make   does it, see cut.c for the order; stopped anywhere it is begun again with the same position
  *   cut_close
  * Thread: one. All calls block. */
@@ -31,8 +31,8 @@ struct cut_report {
     uint64_t lost_records;               /* … and so many records, at most, were in them */
     uint64_t flushed;                    /* the rows cover the log's records up to here */
     uint64_t goes_on;                    /* the next record's number */
-    /* Records may be lost that neither the rows nor anybody know of, so that their sequences will be given again: the node
-     * gets a new generation, as by a restore. */
+    /* Records may be lost that neither the rows nor anybody know of, so that their sequences will be given again: the
+     * node gets a new generation, as by a restore. */
     bool is_blind;
     bool is_begun;                       /* the same cut was made before, and not to its end */
 };

@@ -1,8 +1,8 @@
 /* cut_survey.c - what a cut would take, and what it would leave. See cut.h.
  *
- * What stays is read as a start reads it: batch by batch, everything checked, and one that does not check out is refused,
- * as the cut would not help then. What goes is read for what can still be made out: batches by their headers, looked for
- * behind every damage, and in a batch that is damaged each record by itself. */
+ * What stays is read as a start reads it: batch by batch, everything checked, and one that does not check out is
+ * refused, as the cut would not help then. What goes is read for what can still be made out: batches by their headers,
+ * looked for behind every damage, and in a batch that is damaged each record by itself. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The log's files, without those that a sorted one has replaced, and among them the one that was named, there or not. */
+/* The log's files, without those that a sorted one has replaced, and among them the one named, there or not. */
 static int find_files(struct cut *cut, const char *name, uint64_t named)
 {
     const char *bad;
@@ -59,7 +59,7 @@ static int find_files(struct cut *cut, const char *name, uint64_t named)
     if (err)
         return cut_say(cut, err, "log: %s", err_text(err));
     if (tables_find(&cut->tables, cut->report.log, named))
-        return cut_say(cut, ERR_UNSUPPORTED, "log/%s: its records are in a sorted file; a start removes this one", name);
+        return cut_say(cut, ERR_UNSUPPORTED, "log/%s: its records are in a sorted file; a start removes it", name);
     size_t kept = 0;
     bool found = false;
     for (size_t i = 0; i < cut->count; i++) {

@@ -1,5 +1,6 @@
-/* test_cut.c - a folder that a start refuses is opened again by a cut at the place that the start names: what lies before it
- * is served, what lies behind it is kept beside, and no record number or sequence is given twice. cut.c, cut_survey.c. */
+/* test_cut.c - a folder that a start refuses is opened again by a cut at the place that the start names: what lies
+ * before it is served, what lies behind it is kept beside, and no record number or sequence is given twice. cut.c,
+ * cut_survey.c. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -533,7 +534,8 @@ static void whatever_is_damaged_cutting_where_the_start_says_ends_with_a_start(v
             snprintf(path, sizeof path, DATA "/log/0000-%016d.seg", chance_below(&random, 2) ? 1 : 16);
             uint64_t size = disk_file_size(w->disk, path);
             flip(w, path, chance_below(&random, size), (unsigned)chance_below(&random, 8));
-            if (chance_below(&random, 6) == 0 && size > 100) disk_file_cut(w->disk, path, chance_below(&random, size - 1) + 1);
+            if (chance_below(&random, 6) == 0 && size > 100)
+                disk_file_cut(w->disk, path, chance_below(&random, size - 1) + 1);
         }
         cut_until_open(w);
         uint64_t committed = log_committed(w->store.log[0]);

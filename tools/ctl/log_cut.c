@@ -12,13 +12,14 @@
 
 enum { CONVS_SHOWN = 20 };
 
-/* FILE:OFFSET, the form in which `log verify` and a start that is refused name a place. FILE may have folders in front: then
- * it has to be in DIR/log. */
+/* FILE:OFFSET, the form in which `log verify` and a start that is refused name a place. FILE may have folders in front:
+ * then it has to be in DIR/log. */
 static bool take_position(const struct arguments *a, char name[static FS_NAME_MAX + 1], uint64_t *offset_out)
 {
     const char *text = GIVEN(a, at), *colon = text ? strrchr(text, ':') : NULL;
     if (!text) return ctl_usage(a, "--at FILE:OFFSET: where `pipitctl log verify` found the damage"), false;
-    if (!colon || colon == text) return ctl_usage(a, "--at %s: FILE:OFFSET, as `pipitctl log verify` names it", text), false;
+    if (!colon || colon == text)
+        return ctl_usage(a, "--at %s: FILE:OFFSET, as `pipitctl log verify` names it", text), false;
     if (!log_number(a, colon + 1, "at", 0, offset_out)) return false;
     char path[FS_PATH_MAX], dir[FS_PATH_MAX];
     if ((size_t)(colon - text) >= sizeof path || strlen(a->data) + sizeof "/log" > sizeof dir)
@@ -93,7 +94,7 @@ static void print_risk(const struct arguments *a, struct cut *cut, const struct 
     printf("rows        cover records up to %" PRIu64, r->flushed);
     if (r->flushed > r->kept)
         printf(": also %" PRIu64 " behind the cut. What they know of those stays: sequences, cursors,\n"
-               "            what was deleted. Their messages are no longer served, nobody gets their numbers again",
+               "            what was deleted. Their messages are no longer served, their numbers not given again",
                r->flushed - r->kept);
     printf("\ndevices     keep the messages they have. ");
     if (r->is_blind)
@@ -144,8 +145,8 @@ int ctl_log_cut(const struct arguments *a)
     if (!take_position(a, name, &offset)) return EXIT_USAGE;
     int err = cut_open(fsio_posix(), a->data, name, offset, count_record, &t, &cut, &report, why);
     if (err) {
-        fprintf(stderr, "pipitctl: %s\n", err == ERR_IN_USE ? "a server runs on this folder: stop it first (pipitctl shutdown)"
-                                                : why[0] ? why : err_text(err));
+        if (err == ERR_IN_USE) strcpy(why, "a server runs on this folder: stop it first (pipitctl shutdown)");
+        fprintf(stderr, "pipitctl: %s\n", why[0] ? why : err_text(err));
         tally_fini(&t);
         return EXIT_REFUSED;
     }
