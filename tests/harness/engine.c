@@ -241,6 +241,14 @@ static int act_append(struct engine *e)
     return 0;
 }
 
+/* As its age does it. */
+static int act_close_segment(struct engine *e)
+{
+    struct log *log = e->store.log[chance_below(&e->random, e->shards)];
+    log_roll(log, e->now_ms);
+    return log_commit(log);
+}
+
 static int act_flush(struct engine *e)
 {
     struct facts *facts = e->store.facts;
@@ -368,7 +376,8 @@ int engine_act(struct engine *e, char why[static ENGINE_WHY_MAX])
     if (draw < 500) return act_append(e);
     if (draw < 700) return act_page(e, why);
     if (draw < 800) return act_flush(e);
-    if (draw < 970) return act_keep(e, why);
+    if (draw < 960) return act_keep(e, why);
+    if (draw < 970) return act_close_segment(e);
     if (draw < 995) return act_age(e);
     return act_erase(e);
 }
