@@ -223,8 +223,8 @@ int keeper_new(struct house *house, const struct config *config, const struct ch
 {
     struct keeper *k = calloc(1, sizeof *k);
     if (!k) return ERR_NOMEM;
-    struct worker_config worker = { .name = "keeper", .threads = 1, .queue_max = 1, .arg = chat->store,
-                                    .context_open = reader_open, .context_close = reader_close };
+    struct worker_config worker = { .name = "keeper", .threads = 1, .nice = KEEPER_NICE, .queue_max = 1,
+                                    .arg = chat->store, .context_open = reader_open, .context_close = reader_close };
     int err = worker_new(house, &worker, &k->worker);
     if (err) {
         free(k);

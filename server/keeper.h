@@ -21,6 +21,7 @@ enum {
     KEEPER_RETRY_MS = 30 * 1000,
     KEEPER_IDLE_MS = 60 * 1000,
     KEEPER_NAP_MS = 20,
+    KEEPER_NICE = 5,             /* a third of who sends and reads gets, where there is no CPU for all: never nothing */
 };
 
 struct keeper;

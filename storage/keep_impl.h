@@ -10,10 +10,11 @@
 #include "storage/sorted.h"
 
 enum {
-    /* A piece waits for commits under way, so that their syncs have the disk for themselves, but no longer than this in
-     * all: with KEEP_PIECE_BYTES at a time, 50 MiB a second go on under whatever load. */
+    /* A piece waits for commits under way, so that their syncs have the disk for themselves, but no longer than 20 ms
+     * in all: with KEEP_PIECE_BYTES at a time, 12 MiB a second go on under whatever load. Should that be too little,
+     * segments pile up that wait to be sorted, and then it does not wait. */
     KEEP_YIELD_US = 200,
-    KEEP_YIELDS_MAX = 25,
+    KEEP_YIELDS_MAX = 100,
 };
 
 /* What one step works with. */

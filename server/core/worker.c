@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "proto/err.h"
 #include "server/core/shard.h"
@@ -118,6 +119,7 @@ static void *thread_main(void *arg)
     struct thread *thread = arg;
     const struct worker_config *config = &thread->worker->config;
     pthread_setname_np(pthread_self(), thread->worker->name);
+    if (config->nice) setpriority(PRIO_PROCESS, 0, config->nice);    /* on Linux, of this thread alone */
 
     int err = config->context_open ? config->context_open(config->arg, &thread->context) : 0;
     thread_enter(thread, err ? THREAD_FAILED : THREAD_RUNS, err);

@@ -29,6 +29,7 @@ struct work {
 struct worker_config {
     const char *name;                                    /* thread name, at most 11 characters */
     uint32_t threads;                                    /* 1.. */
+    int nice;                                            /* of each thread: above 0, others have the CPU first */
     /* Works queued, running or on their way back, all shards together. Each thread has a ring of as many places
      * to every shard, so that bringing one back never fails: small where one batch is out at a time. */
     uint32_t queue_max;

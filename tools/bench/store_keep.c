@@ -1,8 +1,11 @@
 /* store_keep.c - the keeper of a town, at a rate or as fast as it goes, on this thread or beside it. */
 #include <errno.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "tools/bench/store.h"
+
+enum { NICE = 5 };
 
 static uint64_t keep_flushed(void *arg, uint32_t log)
 {
@@ -51,8 +54,10 @@ void keeping_run(struct keeping *k)
     if (err && err != ERR_AGAIN) die("keeping: %s in %s", err_text(err), report.bad_file);
 }
 
+/* As the server's, nicer than who commits and reads. */
 static void *keeping_main(void *arg)
 {
+    setpriority(PRIO_PROCESS, 0, NICE);
     keeping_run(arg);
     return NULL;
 }

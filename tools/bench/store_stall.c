@@ -1,8 +1,8 @@
 /* store_stall.c - how long who writes and reads waits while the keeper sorts and merges, and without.
  *
  * A folder of tables and of closed segments that wait to be sorted. Commits of sixteen messages at fixed times, as
- * another thread reads pages; the keeper works at the rate of the server's default. It rests in every other slice of a
- * few seconds: those are the "without", so that both have the same minutes of the disk. Latency counts from when it was
+ * another thread reads pages; the keeper works at the rate of the server's default. It rests in every other second:
+ * those are the "without", so that both have the same minutes of the disk. Latency counts from when it was
  * due. */
 #include <errno.h>
 #include <time.h>
@@ -12,7 +12,7 @@
 
 enum {
     SORTED_MESSAGES = 500000, WAITING_MESSAGES = 150000,
-    SLICES = 10, SLICE_MS = 1000, EVERY_US = 5000, BATCH = 16, PAGE = 50, PAGE_EVERY_US = 2000,
+    SLICES = 15, SLICE_MS = 1000, EVERY_US = 10000, BATCH = 16, PAGE = 50, PAGE_EVERY_US = 2000,
 };
 
 struct page_reader {
