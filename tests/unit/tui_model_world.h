@@ -201,8 +201,8 @@ static inline void open_with(struct fixture *f, const struct user_id *peer)
 static const char ticks_marks[] = { [TICKS_NONE] = ' ', [TICKS_WAITING] = '.', [TICKS_SENT] = 's',
                                     [TICKS_DELIVERED] = 'd', [TICKS_READ] = 'r', [TICKS_REFUSED] = 'x' };
 
-/* All rows: "<bob 1", "s>hi" (own, with its ticks), "=Today", "+new messages", "#a note", "~0", the number of the gap's
- * state; each followed by ";". */
+/* All rows: "<bob 1", "s>hi" (own, with its ticks), "=Today", "+new messages", "#a note", "@messages stay", "~0", the number of the
+ * gap's state; each followed by ";". */
 static inline char *rows(struct fixture *f)
 {
     static char all[64 * 1024];
@@ -216,7 +216,7 @@ static inline char *rows(struct fixture *f)
             head[0] = r->is_own ? ticks_marks[r->ticks] : '<';
             if (r->is_own) head[1] = '>';
         } else {
-            head[0] = "?=+#~"[r->id.kind];
+            head[0] = "?=+#~@"[r->id.kind];
         }
         if (r->id.kind == ROW_GAP) len += (size_t)snprintf(all + len, sizeof all - len, "~%d;", r->gap);
         else len += (size_t)snprintf(all + len, sizeof all - len, "%s%s;", head, r->text);

@@ -176,8 +176,8 @@ int home_conv_mark(struct home *home, const struct conv_id *id, bool unread);
  * comes again stays hidden. ERR_NOT_FOUND. home_conv_hide() does so with all that a conversation has now. */
 int home_message_hide(struct home *home, const struct msg_id *id);
 int home_conv_hide(struct home *home, const struct conv_id *id);
-/* Pages by message id, hidden ones included (a reader sees by their sequences that nothing is missing), without what is
- * still due as an event: up to `limit` before `before` (NULL: the newest), newest first; or after `after`, oldest
+/* Pages by message id, hidden ones and records of every kind included (a reader sees by their sequences that nothing is
+ * missing), without what is still due as an event: up to `limit` before `before` (NULL: the newest), newest first; or after `after`, oldest
  * first. */
 int home_message_each_older(struct home *home, const struct conv_id *conv, const struct msg_id *before, uint32_t limit,
                             message_fn *fn, void *arg);

@@ -14,11 +14,9 @@
     "m.hidden, m.expiry"
 #define MESSAGE_FROM " FROM messages m JOIN conversations c ON c.id = m.conversation "
 
-/* What can be shown: no longer due as an event. What is said, or was: messages and tombstones; among them stand the
- * settings of the timer. */
-#define MESSAGE_CAME "(m.state = 2 OR c.stored IS NULL OR m.seq IS NULL OR m.seq <= c.stored) "
-#define MESSAGE_SAID "m.kind <= 2 AND " MESSAGE_CAME
-#define MESSAGE_THERE "(m.kind <= 2 OR m.kind = 5) AND " MESSAGE_CAME
+/* No longer due as an event; of these, what is said, or was: messages and tombstones. */
+#define MESSAGE_THERE "(m.state = 2 OR c.stored IS NULL OR m.seq IS NULL OR m.seq <= c.stored) "
+#define MESSAGE_SAID "m.kind <= 2 AND " MESSAGE_THERE
 #define CONV_COLUMNS "c.id, c.peer, c.stored, c.read, c.read_told, c.marked, (SELECT m.id FROM messages m " \
     "WHERE m.conversation = c.id AND m.hidden = 0 AND " MESSAGE_SAID "ORDER BY m.id DESC LIMIT 1) AS last"
 

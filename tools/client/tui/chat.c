@@ -79,8 +79,10 @@ static const char *name_of(const struct chat *c, const struct user_id *user)
     return user->v;
 }
 
+/* A delete has no row that could be seen: what it did is what there is to see. */
 static void on_message(struct chat *c, const struct sync_event *e)
 {
+    if (e->record == KIND_DELETE) chat_store(c, home_message_show(c->pipit->home, &e->id));
     const struct model_conv *open = model_opened(c->model);
     bool is_own = user_id_equal(&e->user, &c->pipit->account.user);
     bool in_sight = c->in_foreground && c->mode != MODE_LIST && open && conv_id_equal(&open->conv, &e->conv);

@@ -19,17 +19,21 @@ struct typed {
     size_t cursor;
 };
 
+static const char *const questions[] = {
+    [ASK_DELETE_MESSAGE] = "delete this message here, for you alone? (y/n) ",
+    [ASK_DELETE_FOR_ALL] = "delete this message for everyone? (y/n) ",
+    [ASK_DELETE_CONV] = "delete all of this conversation here? (y/n) ",
+};
+
 static struct typed typed_of(const struct chat *c)
 {
     switch (c->mode) {
     case MODE_FIND:
         return (struct typed){ "find: ", editor_text(c->query), editor_cursor(c->query) };
     case MODE_ASK:
-        return (struct typed){ c->question == ASK_DELETE_CONV ? "delete all of this conversation here? (y/n) "
-                                                              : "delete this message here, for you alone? (y/n) ",
-                               BYTES_NONE, 0 };
+        return (struct typed){ questions[c->question], BYTES_NONE, 0 };
     case MODE_PICK:
-        return (struct typed){ "d delete here, e edit a refused one, i its number, Esc ", BYTES_NONE, 0 };
+        return (struct typed){ "d delete here, D for everyone, e edit, i number, Esc ", BYTES_NONE, 0 };
     case MODE_LIST:
         return (struct typed){ "whom? letters, arrows, Enter ", bytes_of_str(c->wanted), strlen(c->wanted) };
     case MODE_HELP:

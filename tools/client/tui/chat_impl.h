@@ -7,7 +7,7 @@
  *
  *   TALK ──Alt-Up──> LIST     Enter opens another conversation
  *        ──Ctrl-R──> FIND     Enter opens the place of a hit
- *        ──F2──────> PICK     a message; d: ──> ASK "delete it here?"
+ *        ──F2──────> PICK     a message; d: ──> ASK "delete it here?", D: "for everyone?"
  *        ──F1──────> HELP                 all: Esc goes back to TALK */
 #ifndef PIPIT_CLIENT_TUI_CHAT_IMPL_H
 #define PIPIT_CLIENT_TUI_CHAT_IMPL_H
@@ -36,7 +36,7 @@ enum {
 enum chat_mode { MODE_TALK, MODE_LIST, MODE_FIND, MODE_PICK, MODE_ASK, MODE_HELP };
 
 /* What ASK asks about. */
-enum chat_question { ASK_DELETE_MESSAGE, ASK_DELETE_CONV };
+enum chat_question { ASK_DELETE_MESSAGE, ASK_DELETE_FOR_ALL, ASK_DELETE_CONV };
 
 struct chat {
     struct pipit *pipit;
@@ -53,6 +53,7 @@ struct chat {
     enum chat_mode mode;
     enum chat_question question;
     struct row_id question_row;
+    struct msg_id question_message;           /* ASK_DELETE_FOR_ALL */
     size_t found_at;              /* the chosen hit */
     bool is_searching;
     size_t help_at, help_lines;

@@ -212,6 +212,21 @@ static void pick_info(struct chat *c, const struct model_row *row)
     chat_say(c, false, "`pipit info %s` tells who has it", id);
 }
 
+/* What cannot be is said now, not after the question. */
+static void pick_for_all(struct chat *c, const struct model_row *row)
+{
+    if (!row->is_own) {
+        chat_say(c, true, "only who sent it can delete it for everyone; d deletes it here");
+    } else if (!row->is_stored) {
+        chat_say(c, true, row->ticks == TICKS_REFUSED ? "nobody has it: d takes it away"
+                                                      : "it is still on its way; when it has arrived it can be deleted");
+    } else {
+        c->question = ASK_DELETE_FOR_ALL;
+        c->question_message = row->message;
+        chat_mode(c, MODE_ASK);
+    }
+}
+
 static void key_in_pick(struct chat *c, const struct key *key)
 {
     const struct model_row *row = pane_picked(&c->pane, c->model);
@@ -221,6 +236,7 @@ static void key_in_pick(struct chat *c, const struct key *key)
     else if (key->kind == KEYS_DOWN || is_char(key, 'n', KEYS_CTRL) || is_char(key, 'j', 0)) pick_move(c, 1);
     else if (is_char(key, 'e', 0)) pick_back(c, row);
     else if (is_char(key, 'i', 0)) pick_info(c, row);
+    else if (is_char(key, 'D', 0)) pick_for_all(c, row);
     else if (is_char(key, 'd', 0) || key->kind == KEYS_DELETE) {
         c->question = ASK_DELETE_MESSAGE;
         c->question_row = row->id;
@@ -238,6 +254,16 @@ static void delete_message(struct chat *c)
     chat_mode(c, MODE_TALK);
 }
 
+/* It is shown as deleted when the server has said so: until then it can be refused. */
+static void delete_for_all(struct chat *c)
+{
+    int err = pipit_delete(c->pipit, &c->question_message, NULL);
+    if (err == ERR_NOT_FOUND || err == ERR_DENIED) chat_say(c, true, "not deleted: %s", pipit_why(c->pipit));
+    else if (chat_store(c, err) && chat_store(c, online_step(c->online)) && !c->is_open)
+        chat_say(c, true, "it will be deleted when the server is back");
+    chat_mode(c, MODE_TALK);
+}
+
 static void delete_conv(struct chat *c)
 {
     const struct model_conv *open = model_opened(c->model);
@@ -250,6 +276,7 @@ static void key_in_ask(struct chat *c, const struct key *key)
 {
     if (is_char(key, 'y', 0) || is_char(key, 'Y', 0)) {
         if (c->question == ASK_DELETE_MESSAGE) delete_message(c);
+        else if (c->question == ASK_DELETE_FOR_ALL) delete_for_all(c);
         else delete_conv(c);
     } else if (is_leaving(key) || is_char(key, 'n', 0) || is_char(key, 'N', 0)) {
         chat_mode(c, MODE_TALK);

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/client/output.h"
 #include "tools/client/tui/chat_impl.h"
+#include "tools/common/duration.h"
 
 void chat_mode(struct chat *c, enum chat_mode mode)
 {
@@ -116,6 +118,19 @@ static void say_find(struct chat *c, const char *text)
     chat_find(c, editor_text(c->query));
 }
 
+static void say_how_long(struct chat *c, const struct model_conv *conv, const struct pipit_timer *timer)
+{
+    char *line = NULL;
+    size_t len;
+    FILE *to = open_memstream(&line, &len);
+    if (!to) abort();    /* out of memory */
+    bool is_own = user_id_equal(&timer->by, &c->pipit->account.user);
+    print_timer(to, timer->seconds, is_own ? "you" : timer->by.v[0] ? conv->name : "");
+    if (fclose(to) != 0) abort();
+    chat_say(c, false, "%s", line);
+    free(line);
+}
+
 static void say_unread(struct chat *c, const char *rest)
 {
     const struct model_conv *conv = model_opened(c->model);
@@ -143,6 +158,26 @@ static void say_delete(struct chat *c, const char *rest)
     chat_mode(c, MODE_ASK);
 }
 
+static void say_timer(struct chat *c, const char *how_long)
+{
+    const struct model_conv *conv = model_opened(c->model);
+    struct pipit_timer timer;
+    uint64_t seconds = 0;
+    if (!conv) {
+        chat_say(c, true, "no conversation is open; /to WHO opens one");
+    } else if (!how_long[0]) {
+        if (!chat_store(c, pipit_timer_here(c->pipit, &conv->peer, &timer))) return;
+        say_how_long(c, conv, &timer);
+    } else if (!duration_parse(how_long, &seconds)) {
+        chat_say(c, true, "%s: how long is a number and s, m, h, d or w (30m, 1d), or off", how_long);
+    } else {
+        int err = pipit_timer_set(c->pipit, &conv->peer, seconds, NULL);
+        if (err == ERR_RANGE) chat_say(c, true, "%s: %s", how_long, pipit_why(c->pipit));
+        else if (chat_store(c, err) && chat_store(c, online_step(c->online)) && !c->is_open)
+            chat_say(c, true, "it will be set when the server is back");
+    }
+}
+
 static void say_help(struct chat *c, const char *rest)
 {
     (void)rest;
@@ -158,16 +193,17 @@ static void say_quit(struct chat *c, const char *rest)
 
 static const struct word {
     const char *word;
-    bool wants_more;              /* something must follow; else nothing may */
+    enum { ALONE, WITH_MORE, EITHER } more;   /* may something follow, or must it? */
     void (*say)(struct chat *c, const char *rest);
 } words[] = {
-    { "to", true, say_to },
-    { "me", false, say_me },
-    { "find", true, say_find },
-    { "unread", false, say_unread },
-    { "delete", false, say_delete },
-    { "help", false, say_help },
-    { "quit", false, say_quit },
+    { "to", WITH_MORE, say_to },
+    { "me", ALONE, say_me },
+    { "find", WITH_MORE, say_find },
+    { "unread", ALONE, say_unread },
+    { "delete", ALONE, say_delete },
+    { "timer", EITHER, say_timer },
+    { "help", ALONE, say_help },
+    { "quit", ALONE, say_quit },
 };
 
 /* `line` begins with a slash. What cannot be done stays in the reply, to be mended. */
@@ -179,8 +215,8 @@ static void say_word(struct chat *c, const char *line)
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         const struct word *w = &words[i];
         if (strlen(w->word) != len || strncmp(w->word, line + 1, len) != 0) continue;
-        if (w->wants_more != (rest[0] != '\0')) {
-            chat_say(c, true, w->wants_more ? "/%s what?" : "/%s stands alone", w->word);
+        if (w->more != EITHER && (w->more == WITH_MORE) != (rest[0] != '\0')) {
+            chat_say(c, true, w->more == WITH_MORE ? "/%s what?" : "/%s stands alone", w->word);
             return;
         }
         /* What is typed is no draft: it goes before another conversation comes. */

@@ -311,6 +311,8 @@ int model_bring(struct model *m)
     }
     if (!err && m->dirty_all) err = model_list_load(m);
     for (size_t i = 0; !err && !m->dirty_all && i < m->dirty_count; i++) err = model_list_refresh(m, &m->dirty[i]);
+    if (!err && m->dirty_all) err = model_search_recheck(m, NULL);
+    for (size_t i = 0; !err && !m->dirty_all && i < m->dirty_count; i++) err = model_search_recheck(m, &m->dirty[i]);
     m->dirty_all = false;
     m->dirty_count = 0;
     return err;

@@ -109,11 +109,12 @@ enum row_kind {
     ROW_NEW,                      /* before the first message that was unread when it was opened: text */
     ROW_NOTE,                     /* text: of model_note() */
     ROW_GAP,                      /* the server may have messages here that this device has not: text says so */
+    ROW_TIMER,                    /* text: how long messages stay from here on, and who set it */
 };
 struct row_id {
     enum row_kind kind;
     uint64_t number;              /* own send of this device: client sequence; day, note, gap: its number */
-    struct msg_id id;             /* any other message */
+    struct msg_id id;             /* any other message, or timer */
 };
 bool row_id_equal(const struct row_id *a, const struct row_id *b);
 
@@ -122,7 +123,7 @@ struct model_row {
     struct row_id id;
     const char *text;             /* ends with a NUL */
     size_t text_len;
-    /* -- ROW_MESSAGE -- */
+    /* -- ROW_MESSAGE, ROW_TIMER -- */
     bool is_own;
     bool is_clause;               /* "[message deleted]": said by this program, not by a person */
     bool is_stored;               /* has an id in the store, `message`: false while it waits */
@@ -223,7 +224,8 @@ struct model_found {
 int model_search(struct model *m, const char *text, const struct user_id *peer);
 /* One slice, some milliseconds. *more_out: not at the end yet; a key may come between. */
 int model_search_step(struct model *m, bool *more_out);
-size_t model_found_count(const struct model *m);                   /* newest first */
+/* newest first; what is deleted or disappears is no result any more, so an index may name another one later */
+size_t model_found_count(const struct model *m);
 const struct model_found *model_found(const struct model *m, size_t at);
 bool model_found_full(const struct model *m);                      /* older ones were not looked for */
 

@@ -37,7 +37,7 @@ struct entry {
     struct msg_id id;
     uint64_t seq;                 /* 0: from before the server was restored */
     enum message_state state;
-    bool is_own, is_clause;
+    bool is_own, is_clause, is_timer;
     uint64_t client_seq;          /* own send of this device, else 0 */
     size_t text_at, text_len;     /* in pane.texts */
     bool has_gap;                 /* between it and the message before it are sequences this device has not */
@@ -155,11 +155,18 @@ struct entry *model_entry(struct pane *p, const struct msg_id *id);           /*
 enum ticks model_ticks(uint64_t seq, uint64_t delivered, uint64_t read);
 struct row_id model_row_id(const struct model *m, const struct message_row *row);
 
+/* A row of the store that is a row on the screen. */
+bool model_is_shown(const struct message_row *row);
+
 /* ---- model_fetch.c ---- */
 void model_known_add(struct pane *p, uint64_t first, uint64_t last);
 /* The end of the highest stretch of first..last that nothing is known of, or 0. */
 uint64_t model_known_missing(const struct pane *p, uint64_t first, uint64_t last);
 int model_gap_at_top(struct model *m);
+
+/* ---- model_search.c ---- */
+/* What is gone of a conversation (NULL: of all) is no result any more. */
+int model_search_recheck(struct model *m, const struct conv_id *conv);
 
 /* ---- model_rows.c ---- */
 void model_rows_make(struct model *m);

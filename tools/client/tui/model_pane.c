@@ -27,9 +27,14 @@ static uint64_t own_number(const struct model *m, const struct message_row *row)
     return is_ours ? row->m.client_seq : 0;
 }
 
+bool model_is_shown(const struct message_row *row)
+{
+    return !row->hidden && (row->m.kind <= KIND_TOMBSTONE || row->m.kind == KIND_TIMER);
+}
+
 struct row_id model_row_id(const struct model *m, const struct message_row *row)
 {
-    struct row_id id = { .kind = ROW_MESSAGE, .number = own_number(m, row) };
+    struct row_id id = { .kind = row->m.kind == KIND_TIMER ? ROW_TIMER : ROW_MESSAGE, .number = own_number(m, row) };
     if (!id.number) id.id = row->m.id;
     return id;
 }
@@ -71,23 +76,32 @@ static void see_seq(struct loading *l, const struct message_row *row)
     l->last_seq = row->m.seq;
 }
 
+static void put_timer(struct loading *l, const struct message_row *row)
+{
+    bool is_own = user_id_equal(&row->m.from, &l->m->account->user);
+    struct bytes rest = row->m.body;
+    uint64_t seconds = 0;
+    if (body_next(&rest, &seconds)) fputs("[something that a newer version shows]", l->texts);
+    else print_timer(l->texts, seconds, is_own ? "you" : l->p->conv.name);
+}
+
 static int load_row(void *arg, const struct message_row *row)
 {
     struct loading *l = arg;
     struct pane *p = l->p;
     if (l->until && msg_id_compare(&row->m.id, l->until) > 0) return ERR_END;
     see_seq(l, row);
-    if (row->hidden || row->m.kind > KIND_TOMBSTONE) return 0;
+    if (!model_is_shown(row)) return 0;
     if (p->count == MODEL_WINDOW_MAX) return ERR_END;
     long at = ftell(l->texts);
-    struct bytes text = message_text(&row->m);
-    model_put_safe(l->texts, text);
+    if (row->m.kind == KIND_TIMER) put_timer(l, row);
+    else model_put_safe(l->texts, message_text(&row->m));
     long end = ftell(l->texts);
     if (at < 0 || end < 0 || fputc('\0', l->texts) == EOF) return ERR_NOMEM;
     p->entries[p->count++] = (struct entry){
         .id = row->m.id, .seq = row->has_seq ? row->m.seq : 0, .state = row->state,
         .is_own = user_id_equal(&row->m.from, &l->m->account->user), .is_clause = content_of(&row->m).at == NULL,
-        .client_seq = own_number(l->m, row), .text_at = (size_t)at, .text_len = (size_t)(end - at),
+        .is_timer = row->m.kind == KIND_TIMER, .client_seq = own_number(l->m, row), .text_at = (size_t)at, .text_len = (size_t)(end - at),
         .gap_before = l->gap_before, .has_gap = l->gap_before != 0 };
     l->gap_before = 0;
     return 0;
@@ -140,7 +154,7 @@ static int reach_row(void *arg, const struct message_row *row)
     struct reaching *r = arg;
     r->looked++;
     r->last = row->m.id;
-    if (row->hidden) return 0;
+    if (!model_is_shown(row)) return 0;
     r->first = row->m.id;
     return ++r->found == r->wanted ? ERR_END : 0;
 }
@@ -351,7 +365,7 @@ struct looking {
 static int look(void *arg, const struct message_row *row)
 {
     struct looking *l = arg;
-    l->is_there = msg_id_compare(&row->m.id, &l->id) == 0 && !row->hidden;
+    l->is_there = msg_id_compare(&row->m.id, &l->id) == 0 && model_is_shown(row);
     l->row = model_row_id(l->m, row);
     return 0;
 }
@@ -448,7 +462,7 @@ int model_below(struct model *m, uint32_t *count_out)
 static int newest(void *arg, const struct message_row *row)
 {
     struct looking *l = arg;
-    if (row->hidden) return 0;
+    if (!model_is_shown(row)) return 0;
     l->is_there = true;
     l->row = model_row_id(l->m, row);
     return ERR_END;

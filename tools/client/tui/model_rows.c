@@ -132,7 +132,7 @@ static void add_entry(struct making *k, size_t at)
     if (e->has_gap) add_gap(k, e->gap_before, false);
     add_day(k, msg_id_ms(&e->id));
     if (is_new_line(p, at)) add(k, ROW_NEW, 0, "new messages");
-    struct model_row *row = add(k, ROW_MESSAGE, e->client_seq, p->texts + e->text_at);
+    struct model_row *row = add(k, e->is_timer ? ROW_TIMER : ROW_MESSAGE, e->client_seq, p->texts + e->text_at);
     if (!e->client_seq) row->id.id = e->id;
     row->text_len = e->text_len;
     row->is_own = e->is_own;
@@ -141,7 +141,7 @@ static void add_entry(struct making *k, size_t at)
     row->message = e->id;
     row->from = e->is_own ? k->m->account->user.v : p->conv.name;
     row->time_ms = msg_id_ms(&e->id);
-    row->ticks = e->is_own ? model_ticks(e->seq, p->delivered, p->read) : TICKS_NONE;
+    row->ticks = e->is_own && !e->is_timer ? model_ticks(e->seq, p->delivered, p->read) : TICKS_NONE;
     add_notes(k, &row->id);
 }
 

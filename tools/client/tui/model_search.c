@@ -108,6 +108,28 @@ int model_search_step(struct model *m, bool *more_out)
     return err;
 }
 
+static int take_shown(void *arg, const struct message_row *row)
+{
+    *(bool *)arg = !row->hidden && row->m.kind == KIND_MESSAGE;
+    return 0;
+}
+
+int model_search_recheck(struct model *m, const struct conv_id *conv)
+{
+    struct search *s = &m->search;
+    size_t kept = 0;
+    int err = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        bool is_there = true;
+        if (!err && (!conv || conv_id_equal(&s->found[i].conv, conv)))
+            err = home_message_by_id(m->home, &s->found[i].id, take_shown, &is_there);
+        if (is_there) s->found[kept++] = s->found[i];
+    }
+    if (kept < s->count) m->changed |= MODEL_CHANGED_ROWS;
+    s->count = kept;
+    return err;
+}
+
 size_t model_found_count(const struct model *m)
 {
     return m->search.count;

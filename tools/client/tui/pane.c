@@ -54,9 +54,15 @@ static struct bytes row_text(const struct model_row *row)
     return bytes_of(row->text, row->text_len);
 }
 
+/* Of the program's own: no name beside it, and as long as it wants to be. */
+static bool is_note(const struct model_row *row)
+{
+    return row->id.kind == ROW_NOTE || row->id.kind == ROW_TIMER;
+}
+
 static size_t lines_of(const struct pane *p, const struct shape *s, const struct model_row *row)
 {
-    if (row->id.kind == ROW_NOTE) return text_rows(row_text(row), p->at.cols);
+    if (is_note(row)) return text_rows(row_text(row), p->at.cols);
     if (row->id.kind != ROW_MESSAGE) return 1;
     size_t lines = text_rows(row_text(row), s->text_cols) + !s->is_wide;
     if (row->why[0]) lines += text_rows(bytes_of_str(row->why), s->text_cols);
@@ -384,7 +390,7 @@ void pane_draw(const struct pane *p, const struct model *m, struct terminal *t)
         const struct model_row *row = model_row(m, i);
         if (row->id.kind == ROW_MESSAGE)
             draw_message(&s, row, p->has_picked && row_id_equal(&row->id, &p->picked), &to);
-        else if (row->id.kind == ROW_NOTE)
+        else if (is_note(row))
             ink_rows(&to, 0, p->at.cols, STYLE_DIM, row_text(row));
         else
             draw_rule(row, &to);
