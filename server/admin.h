@@ -6,6 +6,7 @@
 #define PIPIT_SERVER_ADMIN_H
 
 #include "server/chat/chat.h"
+#include "server/config.h"
 #include "server/core/core.h"
 
 struct admin;
@@ -17,6 +18,7 @@ struct admin_config {
     const char *dir;                     /* the data folder */
     const struct chat_config *chat;      /* store, workers */
     struct worker *backup;               /* one thread, one work at a time; context is a struct job_reader */
+    const struct config *config;         /* main's, on main's thread; it changes */
     const struct chat_settings *settings;/* main's, on main's thread; it changes */
     const char *address;                 /* told by status */
     const struct budget *budget;         /* likewise */

@@ -4,13 +4,15 @@
  *   backup thread  wait until the rows have what was committed when the request came; backup_make(); key files
  *   facts thread   which key files were reached
  *
- * One at a time. It goes on when its client goes away, and is stopped by the server's stop: then nothing of it stays. */
+ * One at a time, no faster than backup_mib_per_s. It goes on when its client goes away, and is stopped by the server's
+ * stop: then nothing of it stays. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "server/admin_impl.h"
+#include "server/pace.h"
 
 enum {
     PATH_ROOM = 100,                     /* for names below it */
@@ -21,10 +23,14 @@ enum {
 struct backup_task {
     struct task task;
     char to[FS_PATH_MAX], since[FS_PATH_MAX], keys[FS_PATH_MAX];
+    uint64_t bytes_per_s;
+    struct pace pace;
     uint64_t committed[SHARDS_MAX];      /* of each shard's log, when the request came */
     struct backup_report report;
     struct keyfiles_report keyfiles;
     char key_why[ADMIN_WHY_MAX];         /* the backup is there, and its key file is not; empty: it is */
+    bool keys_are_new;                   /* noted by this backup */
+    int err;                             /* why it failed, while that is taken back */
 };
 
 /* -- places -------------------------------------------------------------------------------------------------------- */
@@ -69,6 +75,7 @@ static int backup_rows(struct task *t, struct facts *facts)
     row.path[0] = '\0';
     while (!known && (err = facts_keyfile_next(facts, row.path, &row)) == 0) known = strcmp(row.path, b->keys) == 0;
     if (err && err != ERR_NOT_FOUND) return err;
+    b->keys_are_new = !known;
     err = known ? 0 : facts_keyfile_put(facts, b->keys, 0, false);
     return err == ERR_FULL ? task_why(t, err, "%d key files are known, and no more can be", KEYFILES_MAX) : err;
 }
@@ -77,9 +84,15 @@ static int backup_rows(struct task *t, struct facts *facts)
 
 static int backup_step(void *arg, uint64_t bytes)
 {
-    struct admin *admin = arg;
-    atomic_fetch_add_explicit(&admin->backup_bytes, bytes, memory_order_relaxed);
-    return atomic_load_explicit(&admin->backup_stop, memory_order_relaxed) ? ERR_GOING : 0;
+    struct backup_task *b = arg;
+    return pace_hold(&b->pace, bytes, b->bytes_per_s, &b->task.admin->backup_stop);
+}
+
+static void backup_progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct admin *admin = ((struct backup_task *)arg)->task.admin;
+    atomic_store_explicit(&admin->backup_done, done, memory_order_relaxed);
+    atomic_store_explicit(&admin->backup_total, total, memory_order_relaxed);
 }
 
 static bool rows_are_there(const struct backup_task *b, struct facts *facts)
@@ -97,7 +110,7 @@ static int wait_for_rows(struct backup_task *b, struct facts *facts)
         if (waited >= ROWS_WAIT_MS)
             return task_why(&b->task, ERR_BUSY, "the rows are behind the log: look at the log for facts_flush_failed");
         nanosleep(&moment, NULL);
-        int err = backup_step(b->task.admin, 0);
+        int err = backup_step(b, 0);
         if (err) return err;
     }
     return 0;
@@ -124,7 +137,8 @@ static void backup_run(struct work *work, void *context)
     const struct store *store = b->task.admin->config.chat->store;
     struct backup_how how = {
         .fs = store->fs, .data = store->dir, .facts = reader->facts, .to = b->to,
-        .since = b->since[0] ? b->since : NULL, .now_ms = b->task.now_ms, .step = backup_step, .arg = b->task.admin,
+        .since = b->since[0] ? b->since : NULL, .now_ms = b->task.now_ms, .step = backup_step,
+        .progress = backup_progress, .arg = b,
     };
     work->err = wait_for_rows(b, reader->facts);
     if (!work->err) {
@@ -140,7 +154,10 @@ static void backup_run(struct work *work, void *context)
 static int note_rows(struct clerk_work *w, struct facts *facts)
 {
     struct backup_task *b = (struct backup_task *)task_of_clerk(w);
-    int err = keyfiles_note(facts, &b->keyfiles);
+    struct backup_row row = { .made_ms = b->task.now_ms, .bytes = b->report.bytes };
+    strcpy(row.path, b->report.path);
+    int err = facts_backup_put(facts, &row);
+    if (!err) err = keyfiles_note(facts, &b->keyfiles);
     for (size_t i = 0; !err && i < b->keyfiles.count; i++) {
         const struct keyfile_result *r = &b->keyfiles.results[i];
         if (r->err && r->written_ms == 0) err = facts_keyfile_forget(facts, r->path);
@@ -159,16 +176,30 @@ static json_t *describe_keys(const struct backup_task *b)
     return list;
 }
 
+static void backup_fail(struct backup_task *b, int err)
+{
+    struct admin *admin = b->task.admin;
+    const char *why = b->task.why[0] ? b->task.why : err_text(err);
+    admin->backup_failed_ms = admin->shard->wall_ms;
+    admin->backup_err = err;
+    snprintf(admin->backup_why, sizeof admin->backup_why, "%s", why);
+    say(SAY_ERROR, "backup_failed", SAY_TEXT("to", b->to), SAY_TEXT("error", err_name(err)), SAY_TEXT("why", why));
+    task_undone(&b->task, err);
+}
+
 static void noted(struct shard *shard, struct work *work)
 {
     struct backup_task *b = (struct backup_task *)task_of_clerk((struct clerk_work *)work);
     const struct backup_report *r = &b->report;
     (void)shard;
     if (work->err) {
-        task_undone(&b->task, task_why(&b->task, work->err, "%.150s is whole; its key files could not be noted: %s",
-                                       r->path, err_text(work->err)));
+        backup_fail(b, task_why(&b->task, work->err, "%.150s is whole; its key files could not be noted: %s", r->path,
+                                err_text(work->err)));
         return;
     }
+    b->task.admin->backup_failed_ms = 0;
+    say(SAY_INFO, "backup_made", SAY_TEXT("path", r->path), SAY_U64("bytes", r->bytes), SAY_U64("linked", r->bytes_linked),
+        SAY_U64("ms", b->task.admin->shard->wall_ms - b->task.now_ms), SAY_TEXT("keys_missing", b->key_why));
     b->task.answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "path", r->path, "since", r->since,
                                "users", (json_int_t)r->users, "conversations", (json_int_t)r->conversations,
                                "files", (json_int_t)r->files, "bytes", (json_int_t)r->bytes,
@@ -178,26 +209,56 @@ static void noted(struct shard *shard, struct work *work)
     task_end(&b->task, b->task.answer ? 0 : ERR_NOMEM);
 }
 
+/* No key file was written: an erasure would miss it, and the next backup take it for one that is known. */
+static int forget_rows(struct clerk_work *w, struct facts *facts)
+{
+    int err = facts_keyfile_forget(facts, ((struct backup_task *)task_of_clerk(w))->keys);
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+static void forgotten(struct shard *shard, struct work *work)
+{
+    struct backup_task *b = (struct backup_task *)task_of_clerk((struct clerk_work *)work);
+    (void)shard;
+    backup_fail(b, b->err);
+}
+
+static void backup_undo(struct backup_task *b, int err)
+{
+    struct task *t = &b->task;
+    b->err = err;
+    t->clerk.key = NULL;
+    t->clerk.rows = forget_rows;
+    t->clerk.work.done = forgotten;
+    if (!b->keys_are_new || !worker_submit(t->admin->config.chat->facts, t->admin->shard, &t->clerk.work))
+        backup_fail(b, err);
+}
+
 static void backup_back(struct shard *shard, struct work *work)
 {
     struct task *t = (struct task *)work;
     (void)shard;
     if (work->err) {
-        task_undone(t, work->err);
+        backup_undo((struct backup_task *)t, work->err);
         return;
     }
     t->clerk.key = NULL;
     t->clerk.rows = note_rows;
     t->clerk.work.done = noted;
-    if (!worker_submit(t->admin->config.chat->facts, t->admin->shard, &t->clerk.work)) task_undone(t, ERR_BUSY);
+    if (!worker_submit(t->admin->config.chat->facts, t->admin->shard, &t->clerk.work))
+        backup_fail((struct backup_task *)t, ERR_BUSY);
 }
 
 static void backup_begin(struct task *t)
 {
     t->work.run = backup_run;
     t->work.done = backup_back;
-    atomic_store_explicit(&t->admin->backup_bytes, 0, memory_order_relaxed);
-    if (!worker_submit(t->admin->config.backup, t->admin->shard, &t->work)) task_undone(t, ERR_BUSY);
+    ((struct backup_task *)t)->bytes_per_s = t->admin->config.config->backup_mib_per_s << 20;
+    t->admin->backup_began_ms = t->admin->shard->wall_ms;
+    atomic_store_explicit(&t->admin->backup_done, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->admin->backup_total, 0, memory_order_relaxed);
+    if (!worker_submit(t->admin->config.backup, t->admin->shard, &t->work))
+        backup_fail((struct backup_task *)t, ERR_BUSY);
 }
 
 static int take_path(struct task *t, json_t *request, const char *field, char out[static FS_PATH_MAX])

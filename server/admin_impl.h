@@ -18,6 +18,8 @@
 #include "server/admin.h"
 #include "server/audit.h"
 
+enum { ADMIN_WHY_MAX = 256 };
+
 struct client {
     struct admin *admin;
     uv_pipe_t pipe;
@@ -39,8 +41,12 @@ struct admin {
     struct client *clients;
     struct erase_task *erasures;         /* those that wait for a moment: admin_erase.c */
     struct task *backing_up;             /* NULL: nothing */
+    uint64_t backup_began_ms;
     _Atomic bool backup_stop;            /* main sets it, the backup thread looks */
-    atomic_uint_least64_t backup_bytes;  /* that went through it so far; any thread */
+    atomic_uint_least64_t backup_done, backup_total;     /* bytes of the one under way; the backup thread writes them */
+    uint64_t backup_failed_ms;           /* since the last good one, or the start; 0: none did */
+    int backup_err;
+    char backup_why[ADMIN_WHY_MAX];
 };
 
 /* Takes `answer` (NULL: nothing but ok) and writes it. */
@@ -54,8 +60,6 @@ void client_done(struct client *c);
 void admin_serve_line(struct client *c, const char *line, size_t len);
 
 /* -- tasks --------------------------------------------------------------------------------------------------------- */
-
-enum { ADMIN_WHY_MAX = 256 };
 
 struct task;
 struct request {

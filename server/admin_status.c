@@ -8,6 +8,7 @@
 struct status_task {
     struct task task;
     uint64_t users, conversations, devices;
+    struct backup_row backup;
 };
 
 static void add_stat(void *arg, const char *name, int is_count, const char *text, uint64_t value)
@@ -26,6 +27,9 @@ static void status_run(struct work *work, void *context)
     struct status_task *s = (struct status_task *)work;
     struct job_reader *reader = context;
     work->err = facts_counts(reader->facts, &s->users, &s->conversations, &s->devices);
+    if (work->err) return;
+    work->err = facts_backup_get(reader->facts, &s->backup);
+    if (work->err == ERR_NOT_FOUND) work->err = 0;
 }
 
 /* What each shard says of itself, and all its counters added to `sums`. */
@@ -60,11 +64,23 @@ static json_t *describe_room(const struct budget_state *state)
 static json_t *describe_keeper(const struct keeper_state *state, uint64_t files)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "files", (json_int_t)files, "unsorted",
-                     (json_int_t)state->unsorted, "tables", (json_int_t)state->tables, "source_bytes", (json_int_t)state->source_bytes, "written_bytes",
-                     (json_int_t)state->written_bytes, "sorted", (json_int_t)state->sorted, "merged",
-                     (json_int_t)state->merged, "failed", (json_int_t)state->failed, "forgotten",
-                     (json_int_t)state->forgotten, "error",
-                     state->err ? err_name(state->err) : NULL);
+                     (json_int_t)state->unsorted, "tables", (json_int_t)state->tables, "source_bytes",
+                     (json_int_t)state->source_bytes, "written_bytes", (json_int_t)state->written_bytes, "sorted",
+                     (json_int_t)state->sorted, "merged", (json_int_t)state->merged, "failed", (json_int_t)state->failed,
+                     "forgotten", (json_int_t)state->forgotten, "error", state->err ? err_name(state->err) : NULL);
+}
+
+static json_t *describe_backup(const struct status_task *s)
+{
+    const struct admin *admin = s->task.admin;
+    bool going = admin->backing_up != NULL, failed = admin->backup_failed_ms != 0;
+    uint64_t done = atomic_load_explicit(&admin->backup_done, memory_order_relaxed);
+    uint64_t total = atomic_load_explicit(&admin->backup_total, memory_order_relaxed);
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:s?, s:s}", "under_way", going, "began",
+                     (json_int_t)(going ? admin->backup_began_ms : 0), "done_bytes", (json_int_t)(going ? done : 0),
+                     "total_bytes", (json_int_t)(going ? total : 0), "made", (json_int_t)s->backup.made_ms, "path",
+                     s->backup.path, "bytes", (json_int_t)s->backup.bytes, "failed", (json_int_t)admin->backup_failed_ms,
+                     "error", failed ? err_name(admin->backup_err) : NULL, "text", failed ? admin->backup_why : "");
 }
 
 static void status_back(struct task *t)
@@ -78,7 +94,7 @@ static void status_back(struct task *t)
     json_int_t conns = json_integer_value(json_object_get(sums, "conns"));
     const struct budget_state *room = budget_state(config->budget);
     json_int_t resident = (json_int_t)room->use.memory;
-    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+    t->answer = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
                           "server", config->chat->name, "address", config->address,
                           "up_ms", (json_int_t)(shard->wall_ms - config->started_ms),
                           "users", (json_int_t)s->users, "conversations", (json_int_t)s->conversations,
@@ -86,7 +102,7 @@ static void status_back(struct task *t)
                           "resident_bytes_per_connection", conns ? resident / conns : 0,
                           "log_bytes_at_start", (json_int_t)found.bytes, "room", describe_room(room), "log",
                           describe_keeper(keeper_state(config->keeper), found.segments + shard->house->shards),
-                          "shards", shards, "counters", sums);
+                          "backup", describe_backup(s), "shards", shards, "counters", sums);
     task_end(t, t->answer ? 0 : ERR_NOMEM);
 }
 

@@ -39,6 +39,9 @@
            "How fast closed files of the log are sorted and merged, read and written together. More leaves less of the "\
            "disk to those who send and read meanwhile. A fifth of it is about what can be appended for ever; when "    \
            "files pile up that wait to be sorted it is not held.")                                                     \
+    NUMBER(backup_mib_per_s, 64, 1, 65536, "MiB a second", RELOAD,                                                     \
+           "How fast a backup reads; what is copied is written as fast. It leaves the disk to those who send and read "\
+           "meanwhile. A backup goes on at the rate it began with.")                                                   \
     NUMBER(disk_max, 0, 0, 1073741824, "MiB; 0: no limit", RELOAD,                                                     \
            "What log and databases may take. Near it (31/32) sends are refused with NO_ROOM and a time to come again; "\
            "what is stored is delivered and read as ever. Once a sixteenth is free again sends are taken again.")      \

@@ -4,7 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "server/pace.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
@@ -41,7 +42,7 @@ struct keeper {
     bool sweeps;                         /* what it found before is forgotten */
     size_t gone_count;
     struct deleted_row gone[SWEEP_ROWS];
-    uint64_t due_ns;                     /* when the next piece may be read or written */
+    struct pace pace;
     struct keep_report report;
 };
 
@@ -53,28 +54,11 @@ static uint64_t flushed(void *arg, uint32_t log)
     return facts_flushed(k->facts, log);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Each piece moves the moment before which the next may not begin. Time that was not used is not saved up. */
 static int pace(void *arg, uint64_t bytes, bool hurry)
 {
     struct keeper *k = arg;
-    uint64_t now = now_ns();
-    if (k->due_ns < now || hurry) k->due_ns = now;
-    if (!hurry) k->due_ns += (uint64_t)((double)bytes * 1e9 / (double)k->bytes_per_s);
-    while (!atomic_load_explicit(&k->stopping, memory_order_relaxed)) {
-        if (now >= k->due_ns) return 0;
-        uint64_t nap = k->due_ns - now, nap_max = (uint64_t)KEEPER_NAP_MS * 1000000;
-        if (nap > nap_max) nap = nap_max;
-        nanosleep(&(struct timespec){ .tv_nsec = (long)nap }, NULL);
-        now = now_ns();
-    }
-    return ERR_GOING;
+    if (hurry) pace_forget(&k->pace);
+    return pace_hold(&k->pace, hurry ? 0 : bytes, k->bytes_per_s, &k->stopping);
 }
 
 static int partition(void *arg, const struct conv_id *of)

@@ -3,7 +3,7 @@
  *
  * Main's shard looks every KEEPER_EVERY_MS whether there is something to do; while there is, a step follows the last one
  * at once. A step reads and writes no faster than keep_mib_per_s, so that who sends and reads meanwhile has the disk,
- * unless segments pile up that wait to be sorted: those are memory. Stopping ends a step within KEEPER_NAP_MS; nothing is
+ * unless segments pile up that wait to be sorted: those are memory. Stopping ends a step within PACE_NAP_MS; nothing is
  * lost by that. When nothing was appended for KEEPER_IDLE_MS the node is idle, and merges further than it must.
  *
  * What fails is said with file and offset and tried again after KEEPER_RETRY_MS; the server goes on: what is not sorted is
@@ -20,7 +20,6 @@ enum {
     KEEPER_EVERY_MS = 1000,
     KEEPER_RETRY_MS = 30 * 1000,
     KEEPER_IDLE_MS = 60 * 1000,
-    KEEPER_NAP_MS = 20,
     KEEPER_NICE = 5,             /* a third of who sends and reads gets, where there is no CPU for all: never nothing */
 };
 

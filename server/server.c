@@ -147,8 +147,8 @@ static void main_start(struct shard *shard)
     }
     if (server->handle_signals) take_hangups();
     struct admin_config config = {
-        .dir = server->store.dir, .chat = &server->chat, .backup = server->backup, .settings = &server->now.chat,
-        .budget = server->budget, .keeper = server->keeper,
+        .dir = server->store.dir, .chat = &server->chat, .backup = server->backup,
+        .config = &server->config, .settings = &server->now.chat, .budget = server->budget, .keeper = server->keeper,
         .address = listening_text(server->listening),
         .started_ms = server->started_ms, .reload = server->reload, .shutdown = main_shutdown, .arg = server,
     };

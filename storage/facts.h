@@ -230,7 +230,7 @@ struct conv_owner { struct conv_id conv; uint8_t type; struct user_id user; };
 int facts_conv_owners(struct facts *facts, const struct conv_id *after, size_t max, struct conv_owner *rows_out,
                       size_t *count_out);
 
-/* -- key files (facts_keyfile.c) --------------------------------------------------------------------------- */
+/* -- key files, backups (facts_keyfile.c) ------------------------------------------------------------------- */
 /* Where one was ever written. Each backup adds at most one; an erasure writes them all, hence the bound. */
 enum { KEYFILES_MAX = 64 };
 struct keyfile_row {
@@ -243,6 +243,11 @@ int facts_keyfile_put(struct facts *facts, const char *path, uint64_t written_ms
 /* The first by path above `after` ("": of all). ERR_NOT_FOUND: no more. */
 int facts_keyfile_next(struct facts *facts, const char *after, struct keyfile_row *out);
 int facts_keyfile_forget(struct facts *facts, const char *path);    /* ERR_NOT_FOUND */
+
+/* The last one that was whole: for who watches. In a restored folder it is the one before the cut. */
+struct backup_row { uint64_t made_ms; char path[FS_PATH_MAX]; uint64_t bytes; };
+int facts_backup_put(struct facts *facts, const struct backup_row *row);
+int facts_backup_get(struct facts *facts, struct backup_row *row_out);    /* ERR_NOT_FOUND: there was none */
 
 /* -- what may go (facts_retain.c) ---------------------------------------------------------------------------- */
 /* A message that its sender deleted for everyone. The row stays until the message is off the disk (sweep.h). */

@@ -1,4 +1,5 @@
-/* facts_keyfile.c - where key files were written: every erasure rewrites them all, or names those it could not reach. */
+/* facts_keyfile.c - where key files were written: every erasure rewrites them all, or names those it could not reach. And
+ * which backup was the last. */
 #include <assert.h>
 #include <string.h>
 
@@ -55,4 +56,31 @@ int facts_keyfile_forget(struct facts *facts, const char *path)
     query_start(&q, facts->db, "DELETE FROM key_files WHERE path = ? RETURNING 1");
     query_put_text(&q, path);
     return query_end(&q, query_row(&q));
+}
+
+/* -- backups ------------------------------------------------------------------------------------------------- */
+
+int facts_backup_put(struct facts *facts, const struct backup_row *row)
+{
+    struct query q;
+    query_start(&q, facts->db,
+                "INSERT INTO backups (one, made_ms, path, bytes) VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE"
+                " SET made_ms = excluded.made_ms, path = excluded.path, bytes = excluded.bytes");
+    query_put_u64(&q, row->made_ms);
+    query_put_text(&q, row->path);
+    query_put_u64(&q, row->bytes);
+    return query_run(&q);
+}
+
+int facts_backup_get(struct facts *facts, struct backup_row *row_out)
+{
+    struct query q;
+    query_start(&q, facts->db, "SELECT made_ms, path, bytes FROM backups");
+    int err = query_row(&q);
+    if (!err) {
+        row_out->made_ms = query_get_u64(&q);
+        query_get_text(&q, row_out->path, sizeof row_out->path);
+        row_out->bytes = query_get_u64(&q);
+    }
+    return query_end(&q, err);
 }

@@ -170,5 +170,14 @@ const char *const facts_migrations[] = {
 
     "ALTER TABLE deleted ADD COLUMN log INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE deleted ADD COLUMN number INTEGER NOT NULL DEFAULT 0;",
+
+    /* 8: the last backup that was whole */
+
+    "CREATE TABLE backups ("
+    "  one     INTEGER PRIMARY KEY CHECK (one = 1),"
+    "  made_ms INTEGER NOT NULL,"
+    "  path    TEXT NOT NULL,"
+    "  bytes   INTEGER NOT NULL"
+    ") STRICT;",
 };
 const int facts_migration_count = sizeof facts_migrations / sizeof *facts_migrations;

@@ -190,6 +190,27 @@ static void a_backup_that_would_be_lost_with_what_it_saves_is_refused(void **sta
     remove_paths();
 }
 
+static void a_backup_that_failed_leaves_no_key_file_to_be_missed(void **state)
+{
+    struct rig *rig = *state;
+    char path[400];
+    make_paths(rig);
+    assert_int_equal(ctl_on(rig, WORDS("backup", "/proc/nobody/backups")), 1);
+    assert_int_equal(ctl_on(rig, WORDS("status")), 0);
+    assert_said(said.out, "none yet; FAILED ");
+    assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
+    backup_path(path);
+    assert_said(said.out, keys);
+    assert_int_equal(ctl_at(NULL, WORDS("restore", "--verify", path, "--keys", keys)), 0);
+    rig_down(rig);
+    rig_up(rig);
+    assert_int_equal(ctl_on(rig, WORDS("status")), 0);              /* who watches is told after a restart too */
+    assert_said(line_with("backup  "), path);
+    assert_null(strstr(said.out, "FAILED"));
+    assert_int_equal(ctl_on(rig, WORDS("erase", "user", "alice", "--yes")), 0);
+    remove_paths();
+}
+
 static void a_key_file_out_of_reach_is_named_and_the_backup_stays(void **state)
 {
     struct rig *rig = *state;
@@ -216,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OWNED(what_was_accepted_before_the_cut_is_in_what_is_restored),
         OWNED(a_backup_that_would_be_lost_with_what_it_saves_is_refused),
+        OWNED(a_backup_that_failed_leaves_no_key_file_to_be_missed),
         OWNED(a_key_file_out_of_reach_is_named_and_the_backup_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

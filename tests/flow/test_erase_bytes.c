@@ -11,7 +11,7 @@
 
 enum { PEERS = 24, INBOX_RECORDS = 2, OTHERS = 2 };      /* OTHERS: messages between two who are not erased */
 
-static char backups[256], keys[300], old_keys[320];
+static char backups[256], keys[300], old_keys[320], before[256], live[256];
 
 static void shell(const char *format, const char *a, const char *b)
 {
@@ -115,16 +115,18 @@ static void assert_opened(const struct keyhunt *hunt, size_t alices, size_t othe
 
 enum { ALICES = PEERS + 1 + 1 + INBOX_RECORDS };
 
-/* In the folder of a server that runs, and once it has stopped. */
-static void hunt_all(struct rig *rig, const struct keyhunt *records)
+static void hunt_in(const struct keyhunt *records, const char *folder, size_t alices)
 {
     struct keyhunt *hunt = keyhunt_new(records);
-    keyhunt_try_folder(hunt, rig_folder(rig));
+    keyhunt_try_folder(hunt, folder);
     keyhunt_try_folder(hunt, backups);
     keyhunt_try_file(hunt, keys);
-    assert_opened(hunt, 0, OTHERS);
+    assert_opened(hunt, alices, OTHERS);
     keyhunt_free(hunt);
 }
+
+/* What is there while the server runs is copied by another program and looked at later: ThreadSanitizer does not see
+ * when libuv closes a descriptor, and takes it for a race when its number is used again here. */
 
 static void until_sorted(struct rig *rig)
 {
@@ -143,26 +145,26 @@ static void nothing_that_is_left_opens_what_was_erased_and_the_older_key_file_do
     snprintf(backups, sizeof backups, "%s.backups", rig_folder(rig));
     snprintf(keys, sizeof keys, "%s.keys", backups);
     snprintf(old_keys, sizeof old_keys, "%s.old", keys);
-    in_log_folder(rig, log);
+    snprintf(before, sizeof before, "%s.before", rig_folder(rig));
+    snprintf(live, sizeof live, "%s.live", rig_folder(rig));
     people_talk(rig);
     assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
     shell("cp '%s' '%s'", keys, old_keys);
-
-    struct keyhunt *records = keyhunt_new(NULL);
-    keyhunt_take_records(records, log);
-    assert_int_equal(of_alice(records).records, ALICES);
-    struct keyhunt *hunt = keyhunt_new(records);                  /* the control: before, all keys are there */
-    keyhunt_try_folder(hunt, rig_folder(rig));
-    assert_opened(hunt, ALICES, OTHERS);
-    keyhunt_free(hunt);
-
+    shell("mkdir '%1$s' && cp '%2$s'/*.db* '%1$s'", before, rig_folder(rig));
     assert_int_equal(ctl_on(rig, WORDS("erase", "user", "alice", "--yes")), 0);
     assert_said(said.out, keys);
-    hunt_all(rig, records);
+    shell("mkdir '%1$s' && cp '%2$s'/*.db* '%1$s'", live, rig_folder(rig));
     assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
     rig_down(rig);
-    hunt_all(rig, records);
-    hunt = keyhunt_new(records);                                  /* the control: what was not reached opens them */
+
+    struct keyhunt *records = keyhunt_new(NULL);
+    in_log_folder(rig, log);
+    keyhunt_take_records(records, log);
+    assert_int_equal(of_alice(records).records, ALICES);
+    hunt_in(records, before, ALICES);                             /* the control: before, all keys were there */
+    hunt_in(records, live, 0);
+    hunt_in(records, rig_folder(rig), 0);
+    struct keyhunt *hunt = keyhunt_new(records);                  /* the control: what was not reached opens them */
     keyhunt_try_file(hunt, old_keys);
     assert_opened(hunt, ALICES, OTHERS);
     keyhunt_free(hunt);
@@ -172,6 +174,7 @@ static void nothing_that_is_left_opens_what_was_erased_and_the_older_key_file_do
      * before an earlier start, and its file may have been sorted before the erasure. */
     rig_up(rig);
     until_sorted(rig);
+    rig_down(rig);
     records = keyhunt_new(NULL);
     keyhunt_take_records(records, log);
     keyhunt_try_file(records, old_keys);
@@ -179,8 +182,8 @@ static void nothing_that_is_left_opens_what_was_erased_and_the_older_key_file_do
     struct conv_id conv = conv_of("bob", "peer1");
     assert_int_equal(keyhunt_count(records, &conv).opened, OTHERS);
     keyhunt_free(records);
-    rig_down(rig);
     shell("rm -rf '%s'*", backups, "");
+    shell("rm -rf '%s' '%s'", before, live);
 }
 
 #define OWNED(test) cmocka_unit_test_setup_teardown(test, owner_setup, owner_teardown)

@@ -73,6 +73,20 @@ static void there_are_never_more_than_the_limit(void **state)
     facts_close(facts);
 }
 
+static void the_last_backup_is_what_was_put_last(void **state)
+{
+    struct facts *facts = facts_of(*state);
+    struct backup_row row;
+    assert_int_equal(facts_backup_get(facts, &row), ERR_NOT_FOUND);
+    assert_int_equal(facts_backup_put(facts, &(struct backup_row){ 5, "/backups/one", 6 }), 0);
+    assert_int_equal(facts_backup_put(facts, &(struct backup_row){ 7, "/backups/two", 8 }), 0);
+    assert_int_equal(facts_backup_get(facts, &row), 0);
+    assert_int_equal(row.made_ms, 7);
+    assert_string_equal(row.path, "/backups/two");
+    assert_int_equal(row.bytes, 8);
+    facts_close(facts);
+}
+
 #define ON_A_DISK(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -81,6 +95,7 @@ int main(void)
         ON_A_DISK(they_are_given_by_path_as_they_were_last_put),
         ON_A_DISK(a_forgotten_one_is_not_given_again),
         ON_A_DISK(there_are_never_more_than_the_limit),
+        ON_A_DISK(the_last_backup_is_what_was_put_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,20 @@ static void print_log(json_t *log)
     printf("\n");
 }
 
+static void print_backup(json_t *backup)
+{
+    char when[32];
+    json_int_t failed = ctl_number(backup, "failed");
+    printf("backup         %s", ctl_number(backup, "made") ? "" : "none yet");
+    if (ctl_number(backup, "made"))
+        printf("%s UTC, %.1f MiB, %s", ctl_time(ctl_number(backup, "made"), when), mib(backup, "bytes"),
+               ctl_text(backup, "path"));
+    if (json_is_true(json_object_get(backup, "under_way")))
+        printf("; under way, %.1f of %.1f MiB", mib(backup, "done_bytes"), mib(backup, "total_bytes"));
+    if (failed) printf("; FAILED %s UTC: %s", ctl_time(failed, when), ctl_text(backup, "text"));
+    printf("\n");
+}
+
 static void print_status(json_t *s)
 {
     json_t *shard;
@@ -69,6 +83,7 @@ static void print_status(json_t *s)
     printf("\n");
     print_room(json_object_get(s, "room"));
     print_log(json_object_get(s, "log"));
+    print_backup(json_object_get(s, "backup"));
     json_array_foreach(json_object_get(s, "shards"), i, shard) {
         printf("log %-3" PRId64 "        ends at record %" PRId64 "%s\n", (int64_t)ctl_number(shard, "shard"),
                (int64_t)ctl_number(shard, "log_end"),
