@@ -180,14 +180,14 @@ static int mem_sync(void *self, int file)
     return err;
 }
 
-/* Any of what is not synced may reach this disk at any time: nothing is new when it was asked to. */
+/* What is not synced may reach this disk at any time: nothing is new when it is asked to. It fails as a write does. */
 static int mem_write_back(void *self, int file, uint64_t offset, uint64_t len, uint64_t behind)
 {
     struct disk *disk = self;
     (void)file;
     assert(behind <= offset && len > 0);
     disk_lock(disk);
-    int err = is_dead(disk) ? ERR_IO : 0;
+    int err = is_dead(disk) || is_due(&disk->fail_write) ? ERR_IO : 0;
     disk_unlock(disk);
     return err;
 }

@@ -74,6 +74,8 @@ static void what_was_written_in_many_parts_is_read_back(void **state)
     uint64_t size;
     assert_int_equal(fs->open(fs->self, in(rig, "f"), FS_READ | FS_WRITE | FS_CREATE, &file), 0);
     assert_int_equal(fs->pwritev(fs->self, file, parts, PARTS, 7), 0);
+    assert_int_equal(fs->write_back(fs->self, file, 0, 1000, 0), 0);
+    assert_int_equal(fs->write_back(fs->self, file, 1000, at - 1000, 1000), 0);
     assert_int_equal(fs->sync(fs->self, file), 0);
     assert_int_equal(fs->size(fs->self, file, &size), 0);
     assert_int_equal(size, 7 + at);

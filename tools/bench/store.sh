@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the log costs, without people: commits beside a bare append, pages of long histories beside a bare read, what they
-# take on disk and in memory, how long a server takes to open them, and how long people wait while the keeper works. One
-# table at the end, each figure beside its limit. docs/performance.md tells what each row means.
+# What the log costs, without people: commits beside a bare append, pages of long histories beside a bare read, what
+# they take on disk and in memory, how long a server takes to open them, and how long people wait while the keeper
+# works. One table at the end, each figure beside its limit.
 #
 #   tools/bench/store.sh BUILD        (make bench: 3 minutes; LONG=1: 20 million messages as well, 15 minutes, 25 GB)
 #

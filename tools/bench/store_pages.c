@@ -70,8 +70,8 @@ static void floor_read(struct floor *floor, size_t len, uint64_t at)
     if (pread(floor->file, floor->room, len, (off_t)at) != (ssize_t)len) die("floor: read failed");
 }
 
-/* Conversations as they are written in: those with more messages more often. Each page, and as many bytes of the floor's
- * file, is read once before its time is taken. */
+/* Conversations as they are written in: those with more messages more often. Each page, and as many bytes of the
+ * floor's file, is read once before its time is taken. */
 static void warm(struct town *town, struct floor *floor, double deep, const char *name)
 {
     static struct histogram pages, bare;
