@@ -168,8 +168,8 @@ const char *const facts_migrations[] = {
 
     /* 7: which record deleted it; number 0, from before this step: one that is in a closed segment */
 
-    "ALTER TABLE deleted ADD COLUMN log INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE deleted ADD COLUMN number INTEGER NOT NULL DEFAULT 0;",
+    ("ALTER TABLE deleted ADD COLUMN log INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE deleted ADD COLUMN number INTEGER NOT NULL DEFAULT 0;"),
 
     /* 8: the last backup that was whole */
 
