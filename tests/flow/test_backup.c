@@ -171,6 +171,100 @@ static void what_was_accepted_before_the_cut_is_in_what_is_restored(void **state
     remove_paths();
 }
 
+__attribute__((format(printf, 1, 2)))
+static int shell(const char *format, ...)
+{
+    char command[2000];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    return system(command);
+}
+
+/* Into BACKUPS/NAME; not through `said`, it is long. */
+static void export_to(struct rig *rig, const char *user, const char *name)
+{
+    const char *build = getenv("BUILD");
+    assert_int_equal(shell("%s/pipitctl --data '%s' export user %s > '%s/%s'", build ? build : "build", rig_folder(rig),
+                           user, backups, name), 0);
+}
+
+/* Erin and Frank, who are quiet later: more messages than a page, cursors in the middle, and notes. */
+static void quiet_ones_talk(struct rig *rig)
+{
+    enum { SAID = 70, HAD = 40, READ = 30 };
+    struct conv_id conv = conv_of("erin", "frank");
+    struct talker *erin = rig_talk(rig, "erin", 0), *frank = rig_talk(rig, "frank", 0);
+    for (uint64_t i = 1; i <= SAID; i++) send_text(erin, "frank", i, "before all of this");
+    send_text(erin, "erin", SAID + 1, "a note");
+    for (uint64_t i = 1; i <= HAD; i++) expect_text(frank, "before all of this");
+    talker_cursor(frank, MSG_DELIVERED, &conv, HAD);
+    talker_cursor(frank, MSG_READ, &conv, READ);
+    while (talker_expect(erin, MSG_RECEIPT)->u.receipt.read < READ) continue;
+    talker_close(erin);
+    talker_close(frank);
+}
+
+/* Of who is quiet the same, line by line; of who is written to meanwhile nothing but what is there later too, and all of
+ * what was accepted before the backup was begun. */
+static void check_exports(struct rig *rig, const unsigned before[static SENDERS])
+{
+    unsigned least = 0;
+    for (int i = 0; i < SENDERS; i++) least += before[i];
+    export_to(rig, "erin", "erin.restored");
+    export_to(rig, "frank", "frank.restored");
+    export_to(rig, "bob", "bob.restored");
+    assert_int_equal(shell("cd '%s' && grep -q '\"line\":\"mark\"' erin.before && diff erin.before erin.restored && diff frank.before frank.restored", backups), 0);
+    assert_int_equal(shell("cd '%s' && grep '\"line\":\"message\"' bob.restored | sort > one && sort bob.later > two &&"
+                           " test $(wc -l < one) -ge %u && test -z \"$(comm -23 one two)\"", backups, least), 0);
+}
+
+static void what_is_exported_of_what_was_restored_is_what_was_exported_before(void **state)
+{
+    static const char *const names[] = { "bob", "carol", "dora", "erin", "frank" };
+    struct rig *rig = *state;
+    char path[2][400];
+    unsigned before[2][SENDERS];
+    make_paths(rig);
+    rig_down(rig);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) rig_add(rig, names[i], 1);
+    rig_up(rig);
+    quiet_ones_talk(rig);
+    rig_down(rig);                                                /* rows are up to a second behind while it runs */
+    rig_up(rig);
+    assert_int_equal(shell("mkdir '%s'", backups), 0);
+    struct sender *senders = senders_start(rig);
+    for (int i = 0; i < SENDERS; i++) await_count(&senders[i], BEFORE);
+    export_to(rig, "erin", "erin.before");
+    export_to(rig, "frank", "frank.before");
+    for (int k = 0; k < 2; k++) {                                 /* a whole one, and what is new since */
+        for (int i = 0; i < SENDERS; i++) before[k][i] = atomic_load(&senders[i].count);
+        if (k == 0) assert_int_equal(ctl_on(rig, WORDS("backup", backups)), 0);
+        else assert_int_equal(ctl_on(rig, WORDS("backup", backups, "--since", path[0])), 0);
+        backup_path(path[k]);
+        for (int i = 0; i < SENDERS; i++) await_count(&senders[i], before[k][i] + AFTER);
+    }
+    assert_said(line_with("linked "), path[0]);
+    for (int i = 0; i < SENDERS; i++) {
+        atomic_store(&senders[i].stop, true);
+        pthread_join(senders[i].thread, NULL);
+        talker_close(senders[i].talker);
+    }
+    export_to(rig, "bob", "bob.later");
+    rig_down(rig);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(ctl_at(NULL, WORDS("restore", "--verify", path[k], "--keys", keys)), 0);
+        assert_int_equal(ctl_at(NULL, WORDS("restore", path[k], "--to", restored, "--keys", keys)), 0);
+        assert_int_equal(shell("rm -rf '%s' && mv '%s' '%s'", rig_folder(rig), restored, rig_folder(rig)), 0);
+        rig_up(rig);
+        check_exports(rig, before[k]);
+        rig_down(rig);
+    }
+    free(senders);
+    remove_paths();
+}
+
 static void a_backup_that_would_be_lost_with_what_it_saves_is_refused(void **state)
 {
     struct rig *rig = *state;
@@ -236,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         OWNED(what_was_accepted_before_the_cut_is_in_what_is_restored),
+        OWNED(what_is_exported_of_what_was_restored_is_what_was_exported_before),
         OWNED(a_backup_that_would_be_lost_with_what_it_saves_is_refused),
         OWNED(a_backup_that_failed_leaves_no_key_file_to_be_missed),
         OWNED(a_key_file_out_of_reach_is_named_and_the_backup_stays),
