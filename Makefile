@@ -178,6 +178,7 @@ bench: all
 
 layers:
 	@tools/layers.sh
+	@tools/seam.sh
 
 docs: $(BUILD)/pipitd
 	$< --print-docs >docs/configuration.md

@@ -19,6 +19,7 @@
 
 #include "proto/err.h"
 #include "storage/backup_impl.h"
+#include "storage/inside.h"
 #include "storage/outfile.h"
 #include "storage/store.h"
 #include "storage/vfs.h"

@@ -21,6 +21,7 @@
 
 #include "proto/err.h"
 #include "storage/cut_impl.h"
+#include "storage/inside.h"
 #include "storage/outfile.h"
 #include "storage/replay.h"
 #include "storage/store.h"

@@ -10,6 +10,7 @@
 
 #include "proto/err.h"
 #include "storage/cut_impl.h"
+#include "storage/inside.h"
 
 enum { RECORD_BYTES_MIN = RECORD_HEADER_BYTES + RECORD_TAG_BYTES };
 

@@ -6,6 +6,7 @@
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 #include "storage/keyfile.h"
 
 typedef int erase_rows(struct facts *facts, const struct conv_id *conv, struct erase_count *count);

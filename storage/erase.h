@@ -51,7 +51,6 @@ int facts_erase_whole(struct facts *facts, const struct conv_id *conv, struct er
 int facts_erase_user(struct facts *facts, const struct user_id *user, struct erase_count *count);
 
 /* -- afterwards --------------------------------------------------------------------------------------------- */
-int facts_scrub_is_due(struct facts *facts, bool *due_out);
 /* Outside a transaction: like vault_scrub(). */
 int facts_scrub(struct facts *facts);
 int facts_scrub_done(struct facts *facts);

@@ -9,6 +9,7 @@
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 
 enum {
     /* The writer folds: a second of traffic touches some ten thousand rows, 8 MiB are 2,048 pages of them. */

@@ -28,10 +28,6 @@ int facts_savepoint_end(struct facts *facts, bool keep);
 /* A reader's snapshot: all reads between the two see one state. */
 int facts_snapshot(struct facts *facts);
 void facts_snapshot_end(struct facts *facts);
-/* All rows of a reader's snapshot, which must be open, to a new file `path` that is durable with its folder's sync: exactly
- * them. (facts_copy.c) `step` (may be NULL) is told after each piece of how many bytes; non-zero stops and is returned.
- * On error a part of the file is left. */
-int facts_copy(struct facts *facts, const char *path, int (*step)(void *arg, uint64_t bytes), void *arg);
 
 /* -- the node ------------------------------------------------------------------------------------------- */
 struct node_row {
@@ -39,11 +35,7 @@ struct node_row {
     uint8_t hash_key[16];         /* SipHash key that spreads users and conversations over shards */
 };
 int facts_node(struct facts *facts, struct node_row *out); /* writer: made when missing (its own transaction) */
-int facts_node_renew(struct facts *facts);                 /* writer: another random generation, inside a transaction */
 uint64_t facts_flushed(struct facts *facts, uint32_t log); /* record number covered; 0: none, or unreadable */
-/* The same for all logs that were ever flushed, in their order, and an error is told: recovery must not take
- * "unreadable" for "none". Stops at each()'s first non-zero answer and returns it. */
-int facts_flushed_each(struct facts *facts, int (*each)(void *arg, uint32_t log, uint64_t number), void *arg);
 
 /* -- accounts ------------------------------------------------------------------------------------------- */
 enum { PASSWORD_HASH_MAX = 128, SECRET_HASH_BYTES = 32 };
@@ -225,11 +217,6 @@ struct kept_row {
 int facts_kept(struct facts *facts, const struct user_id *user, const struct conv_id *after, size_t max,
                struct kept_row *rows_out, size_t *count_out);
 
-/* Every conversation and inbox by id, above `after`; at most `max`. `user`: the first of its members, an inbox's owner. */
-struct conv_owner { struct conv_id conv; uint8_t type; struct user_id user; };
-int facts_conv_owners(struct facts *facts, const struct conv_id *after, size_t max, struct conv_owner *rows_out,
-                      size_t *count_out);
-
 /* -- key files, backups (facts_keyfile.c) ------------------------------------------------------------------- */
 /* Where one was ever written. Each backup adds at most one; an erasure writes them all, hence the bound. */
 enum { KEYFILES_MAX = 64 };
@@ -284,9 +271,5 @@ int facts_holders(struct facts *facts, const struct conv_id *conv,
 /* Apply a fold and set the log's flushed number to fold_number(), inside the caller's transaction. Repeat entries
  * below a device's settled go, and of the rest the newest REPEATS_MAX stay. */
 int facts_flush(struct facts *facts, const struct fold *fold);
-/* That number alone, when it is lower: nothing of the log up to it is to be folded any more (cut.h). */
-int facts_flushed_raise(struct facts *facts, uint32_t log, uint64_t number);
-/* PRAGMA wal_checkpoint; called when idle and at close. */
-int facts_checkpoint(struct facts *facts);
 
 #endif

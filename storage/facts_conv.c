@@ -5,6 +5,7 @@
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 
 /* -- making ----------------------------------------------------------------------------------------------- */
 

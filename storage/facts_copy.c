@@ -8,6 +8,7 @@
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 #include "storage/vfs.h"
 
 enum {

@@ -9,6 +9,7 @@
 #include "proto/err.h"
 #include "storage/erase.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 
 enum { NAME_KEY_BYTES = 32, NAME_HASH_BYTES = 32 };
 

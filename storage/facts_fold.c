@@ -10,6 +10,7 @@
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 
 static int flush_conv(struct facts *facts, const struct fold_row *row)
 {

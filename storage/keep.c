@@ -399,14 +399,6 @@ int logs_keep(struct logs *logs, const struct keep_how *how, struct keep_report 
     return err;
 }
 
-void logs_keep_abort(struct logs *logs)
-{
-    if (!logs->keep)
-        return;
-    merge_close(logs->keep->merge);
-    logs->keep->merge = NULL;
-}
-
 void keep_free(struct keep *keep)
 {
     if (!keep)

@@ -108,8 +108,6 @@ struct keep_report {
  *   ERR_IO                     the same; when it was the new file that failed, for all inputs
  *   ERR_NOMEM, or what a callback returned: try later */
 int logs_keep(struct logs *logs, const struct keep_how *how, struct keep_report *out);
-/* Give up the merge under way, if any: its *.new is removed. logs_close() does it too. */
-void logs_keep_abort(struct logs *logs);
 /* The highest serial given to a file so far. Any thread. */
 uint64_t logs_serial(const struct logs *logs);
 

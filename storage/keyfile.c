@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/inside.h"
 #include "storage/outfile.h"
 
 #define MAGIC "PIPITKEY"

@@ -25,9 +25,6 @@ enum {
     NODE_ID_BYTES = 16,
 };
 
-/* Which server it is: stays the same over restores, where the generation does not. */
-void keyfile_node_id(const struct node_row *node, uint8_t out[static NODE_ID_BYTES]);
-
 struct keyfile_head {
     uint8_t node[NODE_ID_BYTES];
     uint8_t generation[16];                     /* the node's when it was written */
@@ -41,12 +38,6 @@ struct keyfile_head {
  * folder), ERR_NO_SPACE, ERR_IO, ERR_NOMEM, ERR_CORRUPT (the vault). head_out may be NULL. */
 int keyfile_write(const struct fsio *fs, const char *path, struct vault *vault, const struct node_row *node,
                   uint64_t now_ms, struct keyfile_head *head_out);
-
-/* Give every entry to `each` (NULL: check only), numbers rising, and check all of it. Keep nothing of what `each` was
- * given before this returned 0: the checksum is at the end. *head_out is filled in before the first entry.
- * ERR_CORRUPT, ERR_NEWER, ERR_NOT_FOUND, ERR_IO, ERR_NOMEM, or each()'s non-zero answer. */
-int keyfile_read(const struct fsio *fs, const char *path, struct keyfile_head *head_out,
-                 int (*each)(void *arg, const struct vault_row *row), void *arg);
 
 /* -- all that are known (rows in facts.db) ------------------------------------------------------------------- */
 

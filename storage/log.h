@@ -92,19 +92,13 @@ int log_commit(struct log *log);
 uint64_t log_committed(const struct log *log);  /* last record number on disk; 0: none ever */
 uint64_t log_appended(const struct log *log);   /* last record number given */
 bool log_is_read_only(const struct log *log);
-/* True while appends wait for log_take() or a batch is in flight. */
-bool log_is_busy(const struct log *log);
 
 /* Records (all kinds with a sequence) or marks of a partition: reading them is view.h's. */
 enum find_what { FIND_RECORDS, FIND_MARKS };
 
-/* Walk one segment file, for tools: `each` gets every record with its offset and batch number.
- * Returns 0, ERR_TORN (stopped at *offset_out), ERR_CORRUPT, ERR_NEWER, ERR_IO, or each()'s non-zero answer. */
-struct segment_head { uint32_t log; uint64_t first_number, first_batch, made_ms; };
+/* A record in a file, for tools: its offset, and the number of its batch. */
 typedef int segment_record_fn(void *arg, uint64_t offset, uint64_t batch, const struct record *record,
                               struct bytes whole);
-int segment_walk(const struct fsio *fs, const char *path, struct segment_head *head_out,
-                 segment_record_fn *each, void *arg, uint64_t *offset_out);
 
 struct logs_stats {
     uint64_t bytes, records;                    /* marks included */
@@ -115,7 +109,5 @@ struct logs_stats {
 /* Of all closed segments (any thread), and of a log's open one (its shard). */
 void logs_stats(struct logs *logs, struct logs_stats *out);
 void log_stats(const struct log *log, struct logs_stats *out);
-/* The next serial of a sorted file, never given before in this folder. Any thread. */
-uint64_t logs_serial_next(struct logs *logs);
 
 #endif

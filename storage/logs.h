@@ -60,6 +60,10 @@ struct log {
     struct segment *segment;      /* the open one, as far as it is findable; holds a reference */
 };
 
+/* True while appends wait for log_take() or a batch is in flight. */
+bool log_is_busy(const struct log *log);
+/* The next serial of a sorted file, never given before in this folder. Any thread. */
+uint64_t logs_serial_next(struct logs *logs);
 /* recover.c: fill in list, serial and ends. On error the caller frees what is there. */
 int logs_recover(struct logs *logs, const struct logs_opening *how, struct logs_report *report);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/inside.h"
 #include "storage/outfile.h"
 #include "storage/restore_impl.h"
 #include "storage/store.h"

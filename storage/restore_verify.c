@@ -10,6 +10,7 @@
 
 #include "proto/err.h"
 #include "storage/backup_impl.h"
+#include "storage/inside.h"
 #include "storage/outfile.h"
 #include "storage/restore_impl.h"
 

@@ -24,6 +24,8 @@
 #include "storage/batch.h"
 #include "storage/index.h"
 
+struct segment_head { uint32_t log; uint64_t first_number, first_batch, made_ms; };
+
 enum { SEGMENT_FORMAT = 1, SEGMENT_HEADER_BYTES = 48 };
 
 struct segment {
@@ -91,5 +93,10 @@ void scan_fini(struct scan *scan);
  *   ERR_NEWER    a record of a format this version does not know
  *   ERR_IO, ERR_NOMEM */
 int scan_next(struct scan *scan, struct batch_head *head_out, struct bytes *payload_out, uint64_t *at_out);
+
+/* All of one file: `each` gets every record with its offset and batch number.
+ * Returns 0, ERR_TORN (stopped at *offset_out), ERR_CORRUPT, ERR_NEWER, ERR_IO, or each()'s non-zero answer. */
+int segment_walk(const struct fsio *fs, const char *path, struct segment_head *head_out,
+                 segment_record_fn *each, void *arg, uint64_t *offset_out);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "proto/err.h"
 #include "storage/erase.h"
+#include "storage/inside.h"
 #include "storage/outfile.h"
 #include "storage/replay.h"
 #include "storage/vfs.h"

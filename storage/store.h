@@ -42,11 +42,6 @@ int store_open(const struct fsio *fs, const char *dir, const struct store_openin
                char why[static 256]);
 /* Checkpoints and closes everything; the caller has flushed its folds and no batch is in flight. */
 void store_close(struct store *store);
-/* The lock of a folder that is there and of a format that is known, for who works on it in another way; given back by
- * fs->unlock(). ERR_NOT_FOUND: no data folder. ERR_IN_USE: a server uses it. ERR_NEWER, ERR_CORRUPT, ERR_IO: its format. */
-int store_lock(const struct fsio *fs, const char *dir, int *lock_out, char why[static 256]);
-/* Write DIR/format, synced: from here on the folder is one of ours. For who makes a folder in another way. */
-int store_write_format(const struct fsio *fs, const char *dir);
 /* A reader's own connections. */
 int store_reader_open(const struct store *store, struct facts **facts_out, struct vault **vault_out);
 

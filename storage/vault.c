@@ -11,6 +11,7 @@
 
 #include "proto/err.h"
 #include "storage/db.h"
+#include "storage/inside.h"
 
 /* 256 KiB is 64 pages: keys are read once for each conversation that becomes hot, and cached there. */
 enum { VAULT_CACHE_KIB = 256 };

@@ -38,17 +38,6 @@ struct vault_row {                              /* of a key ever made */
     bool erased;                                /* then `key` is zeros */
     uint8_t key[RECORD_KEY_BYTES];
 };
-/* All reads between the two see one state. No transaction may be open. */
-int vault_snapshot(struct vault *vault);
-void vault_snapshot_end(struct vault *vault);
-/* How many rows there are, and the highest number ever given. */
-int vault_count(struct vault *vault, uint64_t *count_out, uint64_t *last_number_out);
-/* Every row, numbers rising; stops at each()'s first non-zero answer and returns it. */
-int vault_each(struct vault *vault, int (*each)(void *arg, const struct vault_row *row), void *arg);
-/* Into an empty vault, inside the writer's transaction: a row as it was; and that numbers go on above `last_number`, which
- * comes after the rows. ERR_EXISTS (the number). */
-int vault_import(struct vault *vault, const struct vault_row *row);
-int vault_import_end(struct vault *vault, uint64_t last_number);
 
 /* The partition's keys are gone once this is committed; their numbers are remembered as erased. *count_out of them: 0
  * when it had none, or none any more. vault_make() gives it another one then. */

@@ -16,7 +16,7 @@ server/net/.*                       proto/proto\.h|server/core/core\.h|posix|soc
 server/chat/.*                      proto/proto\.h|server/(core/core|net/net)\.h|storage/storage\.h|posix
 server/(edge|mesh)/.*               proto/proto\.h|server/(core/core|net/net|chat/chat)\.h|storage/storage\.h|posix|sockets
 server/[^/]*                        proto/proto\.h|server/(core/core|net/net|chat/chat|edge/edge|mesh/mesh)\.h|storage/storage\.h|posix|sockets
-tools/(ctl|bench)/.*                proto/proto\.h|storage/storage\.h|tools/common/[a-z0-9]+\.h|posix|sockets
+tools/(ctl|bench)/.*                proto/proto\.h|storage/(storage|offline)\.h|tools/common/[a-z0-9]+\.h|posix|sockets
 tools/client/.*                     proto/(e2ee/e2ee|proto)\.h|tools/common/[a-z0-9]+\.h|posix|sockets
 tools/client/[^/]*                  tools/client/tui/[a-z]+\.h
 tools/client/tui/.*                 tools/client/[a-z_]+\.h

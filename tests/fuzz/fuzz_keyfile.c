@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "proto/err.h"
+#include "storage/inside.h"
 #include "storage/keyfile.h"
 #include "storage/outfile.h"
 #include "tests/harness/disk.h"

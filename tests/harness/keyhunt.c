@@ -13,7 +13,7 @@
 #include <xxhash.h>
 
 #include "proto/proto.h"
-#include "storage/storage.h"
+#include "storage/offline.h"
 
 enum { RECORDS_MAX = 256, PATH_ROOM = 1200 };
 

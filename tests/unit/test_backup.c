@@ -10,7 +10,7 @@
 
 #include "proto/err.h"
 #include "storage/outfile.h"
-#include "storage/storage.h"
+#include "storage/offline.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 #include "tests/harness/storerig.h"

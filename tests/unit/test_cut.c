@@ -12,7 +12,7 @@
 
 #include "proto/err.h"
 #include "proto/msg.h"
-#include "storage/storage.h"
+#include "storage/offline.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 

@@ -9,6 +9,7 @@
 
 #include "proto/err.h"
 #include "storage/facts_impl.h"
+#include "storage/inside.h"
 #include "tests/harness/disk.h"
 
 static const char path[] = "/facts.db";

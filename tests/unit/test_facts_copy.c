@@ -9,6 +9,7 @@
 
 #include "proto/err.h"
 #include "storage/facts.h"
+#include "storage/inside.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/disk.h"
 

@@ -9,6 +9,7 @@
 
 #include "proto/err.h"
 #include "storage/db.h"
+#include "storage/inside.h"
 #include "storage/keyfile.h"
 #include "storage/outfile.h"
 #include "tests/harness/chance.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proto/err.h"
+#include "storage/logs.h"
 #include "storage/view.h"
 #include "tests/harness/disk.h"
 #include "tests/harness/logrig.h"

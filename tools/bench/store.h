@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "storage/storage.h"
+#include "storage/offline.h"
 #include "tools/bench/bench.h"
 
 enum { TOWN_CONVS = 10000, TOWN_PAGE = 50 };

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "proto/proto.h"
-#include "storage/storage.h"
+#include "storage/offline.h"
 #include "tools/ctl/ctl.h"
 
 /* -- backup -------------------------------------------------------------------------------------------------------- */

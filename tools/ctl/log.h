@@ -2,7 +2,7 @@
 #ifndef PIPIT_TOOLS_CTL_LOG_H
 #define PIPIT_TOOLS_CTL_LOG_H
 
-#include "storage/storage.h"
+#include "storage/offline.h"
 #include "tools/ctl/ctl.h"
 
 /* One file to look at: `dir` is its folder. */
