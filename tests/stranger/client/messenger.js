@@ -13,7 +13,10 @@ import { LinkLost, PipitError } from './error.js';
 import { textBody } from './frames.js';
 
 const PAUSE_MS_MIN = 20, PAUSE_MS_MAX = 10_000;
+const CLOCK_OFF_MS = 60_000;
 const CLOSE_AUTH = 4020, CLOSE_REVOKED = 4025, CLOSE_REPLACED = 4026;
+
+const KIND_MESSAGE = 1, KIND_TOMBSTONE = 2, KIND_DELETE = 4;
 
 const hex = id => id.toString('hex');
 
@@ -21,6 +24,7 @@ export function newStore() {
     return {
         generation: null,
         clientSeqLast: 0,
+        clockOffMs: 0,               // what the server's clock is ahead of ours, when that matters
         outbox: new Map(),           // client sequence -> { to, body }: not answered yet
         conversations: new Map(),    // id as hex -> see conversation()
     };
@@ -47,7 +51,9 @@ export class Messenger extends EventEmitter {
     }
 
     onWelcome(session, welcome) {
-        const { generation, clientSeqMax } = welcome;
+        const { generation, clientSeqMax, nowMs } = welcome;
+        const offMs = nowMs - Date.now();
+        this.store.clockOffMs = Math.abs(offMs) > CLOCK_OFF_MS ? offMs : 0;
         if (this.store.generation && !this.store.generation.equals(generation)) this.onRestored();
         this.store.generation = generation;
         this.store.clientSeqLast = Math.max(this.store.clientSeqLast, clientSeqMax);    // STORE
@@ -132,9 +138,9 @@ export class Messenger extends EventEmitter {
         }
     }
 
-    onAccepted({ conv, seq, id, clientSeq }, body) {
+    onAccepted({ conv, seq, id, clientSeq, expiryMs }, body) {
         const { user, device } = this.credentials;
-        this.keep({ conv, seq, id, kind: 1, from: user, device, clientSeq, body });
+        this.keep({ conv, seq, id, kind: 1, from: user, device, clientSeq, body, expiryMs });
         this.answered(clientSeq, ({ resolve }) => resolve({ conv, seq, id }));
     }
 
@@ -180,7 +186,26 @@ export class Messenger extends EventEmitter {
         conversation.bySeq.set(message.seq, key);
         if (message.seq === 1) conversation.first = 1;
         if (isNew) conversation.messages.set(key, message);    // STORE
+        if (message.kind === KIND_DELETE) this.forget(conversation, message.body);
         return isNew;
+    }
+
+    // Deleted by who sent it. What is not here is gone with the server too.
+    forget({ bySeq, messages }, deleted) {
+        for (let at = 0; at + 8 <= deleted.length; at += 8) {
+            const message = messages.get(bySeq.get(Number(deleted.readBigUInt64BE(at))));
+            if (message?.kind === KIND_MESSAGE) Object.assign(message, { kind: KIND_TOMBSTONE, body: Buffer.alloc(0) });
+        }                                                      // STORE
+    }
+
+    // What is here under this sequence. A message that has had its time is nowhere: a client for people looks each
+    // minute or so and takes it from its disk.
+    message(conv, seq) {
+        const { bySeq, messages } = this.conversation(conv);
+        const message = messages.get(bySeq.get(seq));
+        const nowMs = Date.now() + this.store.clockOffMs;
+        if (message?.expiryMs && message.expiryMs <= nowMs) message.body = Buffer.alloc(0);    // STORE
+        return message;
     }
 
     onMessage(message) {
@@ -230,7 +255,8 @@ export class Messenger extends EventEmitter {
         const { user } = this.credentials;
         const known = [...messages.values()];
         const read = Math.max(readSaid ?? 0, cursors.get(user)?.read ?? 0);
-        const seen = Math.max(read, ...known.filter(({ from }) => from === user).map(({ seq }) => seq));
+        const said = known.filter(({ from, kind }) => from === user && kind <= KIND_TOMBSTONE);
+        const seen = Math.max(read, ...said.map(({ seq }) => seq));
         const newest = Math.max(0, ...known.map(({ seq }) => seq));
         if (seen >= newest) return 0;
         return await this.countedAt(conv, newest) - await this.countedAt(conv, seen);
