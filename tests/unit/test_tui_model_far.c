@@ -9,14 +9,15 @@
 
 /* A page of what bob said from `first` to `last` (none: last is less). It lies in the store first, as sync.c sees to.
  * */
-static int page(struct fixture *f, const struct model_fetch *fetch, uint64_t first, uint64_t last, uint64_t head,
-                bool more)
+static int page_with_gone(struct fixture *f, const struct model_fetch *fetch, uint64_t first, uint64_t last,
+                          uint64_t head, bool more, struct gone gone)
 {
-    struct buf records, frame;
+    struct buf records, ranges, frame;
     struct msg_page p = { .conv = fetch->conv, .head = head, .more = more };
     char text[48];
     uint32_t count = 0;
     buf_init(&records, FRAME_BYTES_MAX);
+    buf_init(&ranges, FRAME_BYTES_MAX);
     buf_init(&frame, FRAME_BYTES_MAX);
     for (uint64_t seq = first; seq <= last; seq++, count++) {
         snprintf(text, sizeof text, "bob %u", (unsigned)seq);
@@ -26,12 +27,21 @@ static int page(struct fixture *f, const struct model_fetch *fetch, uint64_t fir
                                  .body = bytes_of("\x92\x00\xa1x", 4) };
         assert_int_equal(page_add(&records, &m), 0);
     }
+    if (gone.from) assert_int_equal(gone_add(&ranges, gone), 0);
     p.records = buf_bytes(&records);
+    p.gone = buf_bytes(&ranges);
     assert_int_equal(page_encode(1, &p, count, &frame), 0);
     int err = model_fetch_done(f->model, fetch, buf_bytes(&frame));
     buf_fini(&records);
+    buf_fini(&ranges);
     buf_fini(&frame);
     return err;
+}
+
+static int page(struct fixture *f, const struct model_fetch *fetch, uint64_t first, uint64_t last, uint64_t head,
+                bool more)
+{
+    return page_with_gone(f, fetch, first, last, head, more, (struct gone){ .from = 0 });
 }
 
 static int refusal(struct fixture *f, const struct model_fetch *fetch, int code)
@@ -132,6 +142,25 @@ static void a_gap_is_asked_for_when_it_is_near_the_screen_from_below(void **stat
     expect_window(f, &bob, 201, 400);
     see(f, 0, 30);
     expect_fetch(f, 201, &fetch);    /* the next higher ones are there: now the top */
+}
+
+static void what_is_gone_is_not_asked_for_again(void **state)
+{
+    struct fixture *f = *state;
+    struct model_fetch fetch;
+    conv_put(f, &bob, 400, 400);
+    many_old(f, &bob, 351, 400);
+    open_with(f, &bob);
+    see(f, 0, 20);
+    expect_fetch(f, 351, &fetch);
+    /* 341 to 350 are there, from 101 on they are gone, and there may be more */
+    assert_int_equal(page_with_gone(f, &fetch, 341, 350, 400, true, (struct gone){ 101, 340 }), 0);
+    see(f, 0, 20);
+    expect_fetch(f, 101, &fetch);
+    assert_int_equal(page_with_gone(f, &fetch, 1, 0, 400, false, (struct gone){ 1, 100 }), 0);
+    see(f, 0, 20);
+    assert_false(model_fetch_take(f->model, &fetch));
+    expect_window(f, &bob, 341, 400);
 }
 
 static void what_the_server_does_not_have_is_not_asked_for_again(void **state)
@@ -341,6 +370,7 @@ int main(void)
         CLAIM(a_device_that_knows_nothing_asks_for_the_newest_page),
         CLAIM(a_conversation_that_is_nowhere_is_asked_for_once),
         CLAIM(a_gap_is_asked_for_when_it_is_near_the_screen_from_below),
+        CLAIM(what_is_gone_is_not_asked_for_again),
         CLAIM(what_the_server_does_not_have_is_not_asked_for_again),
         CLAIM(where_the_server_begins_nothing_more_is_asked_for),
         CLAIM(what_is_known_of_sequences_is_what_was_added),

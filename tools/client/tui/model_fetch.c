@@ -102,15 +102,19 @@ bool model_fetch_take(struct model *m, struct model_fetch *out)
     return false;
 }
 
-/* The sequences that a page answers for. ERR_MALFORMED: what it has was not asked for. */
+/* The sequences that a page answers for: of its records, and those that it says are gone. ERR_MALFORMED: what it has was not asked for. */
 static int page_range(const struct msg_page *page, uint64_t before, uint64_t *first_out, uint64_t *last_out)
 {
     struct bytes rest = page->records;
+    struct bytes ranges = page->gone;
     struct msg_message record;
+    struct gone gone;
     uint64_t first = 0;
     int err;
     while (!(err = page_next(&rest, &record)))
         if (first == 0 || record.seq < first) first = record.seq;
+    while (gone_next(&ranges, &gone) == 0)
+        if (gone.from > 0 && (first == 0 || gone.from < first)) first = gone.from;
     *last_out = before ? before - 1 : page->head;
     if (err != ERR_END || first > *last_out) return ERR_MALFORMED;
     *first_out = page->more && first ? first : 1;
