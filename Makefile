@@ -38,7 +38,7 @@ LDFLAGS_ALL := $(if $(SAN),-fsanitize=$(SAN)) -pthread $(LDFLAGS)
 
 LIBS_PROTO   := $(MSGPACK) -lsodium -ljansson
 LIBS_STORAGE := -lsqlite3 -lxxhash
-LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih -lcrypto
+LIBS_SERVER  := -luv -lwslay $(LLHTTP_LIB) -linih -lssl -lcrypto
 LIBS_CLIENT  := -lssl -lcrypto -ledit -lncursesw -lutf8proc -lqrencode
 LIBS_TESTS   := -lcmocka -lvterm
 

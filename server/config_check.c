@@ -64,6 +64,13 @@ bool config_check(const struct config_input *input, const struct config *config,
     if (listening_check(config->listen, what)) {
         complain(input, config, sources, CONFIG_KEY_listen, what, problems);
     }
+    struct certs *certs;
+    static const uint8_t no_secret[CERTS_SECRET_BYTES];
+    char wrong[CERTS_WHY_MAX];
+    if (certs_load(config->tls_cert, config->tls_key, no_secret, &certs, wrong)) {
+        complain(input, config, sources, CONFIG_KEY_tls_cert, wrong, problems);
+    }
+    certs_unref(certs);
     if (origins_check(config->allowed_origins, what)) {
         complain(input, config, sources, CONFIG_KEY_allowed_origins, what, problems);
     }

@@ -29,6 +29,14 @@
     NUMBER(listen_backlog, 4096, 1, 65535, "connections", RESTART,                                                     \
            "Connections that the kernel keeps for a shard until it gets to them. After a restart everybody comes back "\
            "at once. The kernel cuts it to net.core.somaxconn.")                                                       \
+    TEXT(tls_cert, "", 0, 511, "FILE ...", RELOAD,                                                                     \
+         "Certificates (PEM, with what leads to a root), several with spaces or commas between: who asks for a name of "\
+         "one is shown that, others the first. With any, every TCP address above speaks TLS 1.2 and 1.3 but for those "\
+         "written plain:ADDRESS:PORT, for programs on the same machine, and redirect:ADDRESS:PORT, where every request "\
+         "is told to come by TLS (redirect::80). A reload reads the files anew; what is connected stays.")             \
+    TEXT(tls_key, "", 0, 511, "FILE ...", RELOAD, "The key of each certificate, in the same order, without a password.") \
+    CHOICE(tls_plain, 0, "refuse|redirect", RELOAD,                                                                    \
+           "What a plain HTTP request gets where TLS is spoken: 400, or 308 to the same address by TLS.")              \
     GROUP("Where it keeps things")                                                                                     \
     TEXT(data, "data", 1, 511, "folder", RESTART,                                                                      \
          "The folder of everything that is kept; made when it is not there. One server at a time has it.")             \

@@ -22,6 +22,7 @@ struct reload {
     struct config was;                   /* in force when that was read */
     /* -- the job's while READING -- */
     struct config read;
+    struct certs *certs;                 /* counted */
     struct config_problems problems;
     /* -- SENDING -- */
     struct settings *sending;
@@ -58,6 +59,8 @@ static void reload_end(struct reload *r)
     const struct reload_report *report = &r->report;
     settings_unref(r->sending);
     r->sending = NULL;
+    certs_unref(r->certs);
+    r->certs = NULL;
     r->state = IDLE;
     if (report->err) {
         say(SAY_ERROR, "reload_refused", SAY_TEXT("why", err_name(report->err)), SAY_U64("problems", report->problems),
@@ -110,13 +113,16 @@ static void compare(struct reload *r, struct config *next)
         r->report.changed += taken;
         r->report.needs_restart += !taken;
     }
+    if (certs_same(r->config.now->net.certs, r->certs)) return;
+    r->report.changed++;
+    settings_say_certs(r->certs);
 }
 
 /* All of it or, without memory, nothing. */
 static void take(struct reload *r, const struct config *next)
 {
     uint16_t shards = r->shard->house->shards;
-    r->sending = settings_new(next, r->config.test, shards);
+    r->sending = settings_new(next, r->config.test, shards, r->certs);
     if (!r->sending) {
         r->report.err = ERR_NOMEM;
         reload_end(r);
@@ -124,7 +130,7 @@ static void take(struct reload *r, const struct config *next)
     }
     struct say_settings log = settings_for_log(next);
     *r->config.config = *next;
-    settings_fill(r->config.now, next, r->config.test, shards);
+    settings_fill(r->config.now, next, r->config.test, shards, r->certs);
     say_set(&log);
     r->next = 0;
     r->state = SENDING;
@@ -149,7 +155,12 @@ static void read_run(struct work *work, void *context)
 {
     struct reload *r = (struct reload *)work;
     (void)context;
+    char why[CERTS_WHY_MAX];
     work->err = r->config.read(r->config.arg, &r->read, &r->problems);
+    if (work->err) return;
+    /* What is loaded is what counts: the files may be others by now than those that were checked. */
+    work->err = settings_load_certs(r->config.store, &r->read, &r->certs, why);
+    if (work->err == ERR_CONFIG) config_problem(&r->problems, "tls_cert: %s", why);
 }
 
 /* ---- the steps ---- */

@@ -39,6 +39,7 @@ struct reload_config {
     void *arg;
     struct config *config;               /* in force: what is taken is written to it */
     struct settings *now;                /* the same for main's shard itself */
+    const struct store *store;
     const struct settings_test *test;
     void (*done)(void *arg, const struct reload_report *report);      /* on main's thread; may be NULL */
     void *done_arg;

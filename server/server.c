@@ -245,7 +245,7 @@ static int make_reload(struct server *server, const struct server_options *optio
     if (!options->read_config) return 0;
     struct reload_config config = {
         .jobs = server->chat.jobs, .read = options->read_config, .arg = options->arg, .config = &server->config,
-        .now = &server->now, .test = &server->test, .done = options->on_reloaded, .done_arg = options->arg,
+        .now = &server->now, .store = &server->store, .test = &server->test, .done = options->on_reloaded, .done_arg = options->arg,
     };
     return reload_new(server->house.shard[server->shards], &config, &server->reload);
 }
@@ -282,12 +282,12 @@ static void free_workers(struct server *server)
     each_worker(server, free_worker);
 }
 
-static void set_rooms(struct server *server, const struct server_options *options)
+static void set_rooms(struct server *server, const struct server_options *options, struct certs *certs)
 {
     struct chat_config *chat = &server->chat;
     chat->store = &server->store;
     chat->name = "pipitd " PIPIT_VERSION;
-    settings_fill(&server->now, &server->config, &server->test, server->shards);
+    settings_fill(&server->now, &server->config, &server->test, server->shards, certs);
     chat->settings = server->now.chat;
     server->net = (struct net_config){
         .events = &chat_conn_events,
@@ -335,7 +335,15 @@ int server_open(const struct server_options *options, struct server **server_out
     /* What a replay and the reading of unsorted files took is free again, and the process has it: give it back. */
     malloc_trim(0);
     (void)backup_tidy(server->store.fs, server->store.dir);    /* second names only: the next backup tries again */
-    set_rooms(server, options);
+    char problem[CERTS_WHY_MAX];
+    struct certs *certs;
+    err = settings_load_certs(&server->store, &server->config, &certs, problem);
+    if (err) {
+        snprintf(why, 256, "tls_cert: %.240s", problem);
+        goto fail_store;
+    }
+    set_rooms(server, options, certs);
+    certs_unref(certs);
     static const uint32_t unix_modes[] = { 0600, 0660, 0666 };      /* listen_unix_mode's words */
     char clause[LISTENING_WHY_MAX];
     struct listening_options places = { .shards = server->shards, .backlog = (int)server->config.listen_backlog,
@@ -346,6 +354,7 @@ int server_open(const struct server_options *options, struct server **server_out
         snprintf(why, 256, "listen: %s", clause);
         goto fail_store;
     }
+    server->net.tls_port = listening_tls_port(server->listening);
     err = house_init(&server->house, server->shards, clock, server->store.node.hash_key);
     server->house_is_open = err == 0;
     if (!err) err = make_workers(server);
@@ -358,6 +367,7 @@ int server_open(const struct server_options *options, struct server **server_out
         goto fail_house;
     }
     say_report(server);
+    settings_say_certs(server->now.net.certs);
     *server_out = server;
     return 0;
 
@@ -368,6 +378,7 @@ fail_house:
     if (server->house_is_open) house_fini(&server->house);
     listening_close(server->listening);
 fail_store:
+    certs_unref(server->now.net.certs);
     store_close(&server->store);
 fail_free:
     free(server);
@@ -478,6 +489,7 @@ void server_close(struct server *server)
     reload_free(server->reload);
     free_workers(server);
     house_fini(&server->house);
+    certs_unref(server->now.net.certs);
     store_close(&server->store);
     free(server);
 }

@@ -2,14 +2,17 @@
 #include "server/settings.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define DAY_MS (24 * HOUR_MS)
 
-void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards)
+void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards,
+                   struct certs *certs)
 {
+    struct certs *before = s->net.certs;
     s->chat = (struct chat_settings){
         .heartbeat_ms = test->heartbeat_ms ? test->heartbeat_ms : config->heartbeat_s * 1000,
         .password_cost = { .ops = config->password_passes, .memory_bytes = (size_t)config->password_mib << 20 },
@@ -39,23 +42,51 @@ void settings_fill(struct settings *s, const struct config *config, const struct
         .message_ms = (uint32_t)config->message_s * 1000,
         .keepalive_ms = (uint32_t)config->http_keepalive_s * 1000,
         .linger_ms = (uint32_t)config->close_linger_s * 1000,
+        .certs = certs_ref(certs),
+        .redirects = config->tls_plain != 0,
     };
+    certs_unref(before);
     _Static_assert(NET_ORIGINS_BYTES_MAX >= sizeof config->allowed_origins, "a list of origins fits");
     strcpy(s->net.allowed_origins, config->allowed_origins);
 }
 
-struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards)
+struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards,
+                              struct certs *certs)
 {
     struct settings *s = calloc(1, sizeof *s);
     if (!s) return NULL;
-    settings_fill(s, config, test, shards);
+    settings_fill(s, config, test, shards, certs);
     atomic_init(&s->refs, 1);
     return s;
 }
 
 void settings_unref(struct settings *s)
 {
-    if (s && atomic_fetch_sub(&s->refs, 1) == 1) free(s);
+    if (!s || atomic_fetch_sub(&s->refs, 1) != 1) return;
+    certs_unref(s->net.certs);
+    free(s);
+}
+
+int settings_load_certs(const struct store *store, const struct config *config, struct certs **certs_out,
+                        char why[static CERTS_WHY_MAX])
+{
+    uint8_t secret[CERTS_SECRET_BYTES] = { 0 };
+    *certs_out = NULL;
+    _Static_assert(sizeof secret == SECRET_BYTES, "one is made for the other");
+    int err = config->tls_cert[0] ? secret_open(store->fs, store->dir, "tickets", secret) : 0;
+    if (err) snprintf(why, CERTS_WHY_MAX, "%.200s/tickets.key: %s", store->dir, err_text(err));
+    else err = certs_load(config->tls_cert, config->tls_key, secret, certs_out, why);
+    sodium_memzero(secret, sizeof secret);
+    return err;
+}
+
+void settings_say_certs(const struct certs *certs)
+{
+    char text[CERTS_TEXT_MAX];
+    for (uint32_t i = 0; i < certs_count(certs); i++) {
+        certs_text(certs, i, text);
+        say(SAY_INFO, "certificate", SAY_TEXT("for", text));
+    }
 }
 
 static void take(struct shard *shard, void *arg)

@@ -26,11 +26,19 @@ struct settings_test {
     bool cheap_passwords;                /* the least Argon2id allows */
 };
 
-/* The values for each of `shards` shards; refs is left alone. */
-void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards);
+/* The values for each of `shards` shards; refs is left alone. It holds a reference to `certs` (may be NULL) instead of
+ * what it held before. */
+void settings_fill(struct settings *s, const struct config *config, const struct settings_test *test, uint16_t shards,
+                   struct certs *certs);
 /* A counted one, with one reference, the caller's; NULL: out of memory. */
-struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards);
+struct settings *settings_new(const struct config *config, const struct settings_test *test, uint16_t shards,
+                              struct certs *certs);
+/* The certificates that are set, with the store's secret for their tickets: certs_load(). Reads files. */
+int settings_load_certs(const struct store *store, const struct config *config, struct certs **certs_out,
+                        char why[static CERTS_WHY_MAX]);
 void settings_unref(struct settings *s);                 /* any thread; NULL is allowed */
+/* A log line for each. */
+void settings_say_certs(const struct certs *certs);
 /* What the log lines are to be. */
 struct say_settings settings_for_log(const struct config *config);
 /* Give it to shard `to`, from main's thread; takes a reference of its own. False: no room now; again in main's

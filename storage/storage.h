@@ -21,6 +21,7 @@
 #include "storage/record.h"
 #include "storage/retain.h"
 #include "storage/retain_keep.h"
+#include "storage/secret.h"
 #include "storage/store.h"
 #include "storage/vault.h"
 #include "storage/view.h"

@@ -12,6 +12,10 @@
     X(sessions,           GAUGE, "authenticated devices connected")                      \
     X(conns_accepted,     COUNT, "connections accepted")                                 \
     X(conns_refused,      COUNT, "connections refused (limits)")                         \
+    X(tls_opened,         COUNT, "TLS handshakes that went well")                        \
+    X(tls_resumed,        COUNT, "of them, with a session ticket")                       \
+    X(tls_failed,         COUNT, "TLS connections that broke the protocol")              \
+    X(tls_plain,          COUNT, "connections that spoke plainly where TLS is spoken")   \
     X(http_requests,      COUNT, "HTTP requests answered")                               \
     X(frames_in,          COUNT, "frames received")                                      \
     X(frames_out,         COUNT, "frames written")                                       \

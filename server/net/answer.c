@@ -179,6 +179,30 @@ static bool answer_crowd(struct conn *c, const struct http_head *head)
     return true;
 }
 
+/* It came without TLS where that is spoken, or to where requests are only told to go by TLS. */
+static void answer_plain(struct conn *c, const struct http_head *head)
+{
+    const struct net_config *config = &c->net->config;
+    const char *colon = strrchr(head->host, ':');
+    size_t host_len = strlen(head->host);
+    char headers[ANSWER_HEAD_BYTES_MAX / 2], port[8] = "";
+    bool elsewhere = c->told_tls == TOLD_ELSEWHERE;
+    if (elsewhere) {
+        if (colon && !strchr(colon, ']')) host_len = (size_t)(colon - head->host);
+        if (config->tls_port != 443) snprintf(port, sizeof port, ":%u", config->tls_port);
+    }
+    int len = snprintf(headers, sizeof headers, "Location: https://%.*s%s%s%s%s\r\n", (int)host_len, head->host, port,
+                       head->path, *head->query ? "?" : "", head->query);
+    bool redirects = (elsewhere ? c->net->certs && config->tls_port : config->settings.redirects) && host_len > 0;
+    /* A body has already been sent in the clear: to send it again would hide that from whoever wrote the address. */
+    bool asks = strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+    if (redirects && asks && len > 0 && (size_t)len < sizeof headers) {
+        answer_last(c, 308, headers, ERR_UNSUPPORTED, "come by TLS: https:// or wss://", 0);
+    } else {
+        answer_last(c, 400, "", ERR_UNSUPPORTED, "TLS is spoken here: https:// or wss://", ERR_MALFORMED);
+    }
+}
+
 static void answer_request(struct conn *c)
 {
     struct http_head head = http_head(c->http);
@@ -186,6 +210,10 @@ static void answer_request(struct conn *c)
     c->keep_alive = head.keep_alive;
     c->is_head = head.is_head;
     c->cors = false;
+    if (c->told_tls) {
+        answer_plain(c, &head);
+        return;
+    }
     if (c->is_unix && answer_crowd(c, &head)) return;
     if (answer_origin(c, &head)) return;
     if (strcmp(head.path, c->net->config.ws_path) == 0) {

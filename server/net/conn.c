@@ -477,6 +477,7 @@ void conn_free(struct conn *c)
 {
     http_free(c->http);
     ws_free(c->ws);
+    tls_free(c->tls);
     free(c->in);
     free(c->move);
     out_free(c);

@@ -15,6 +15,7 @@
 #include "proto/err.h"
 #include "server/net/net.h"
 #include "server/net/peers.h"
+#include "server/net/tls.h"
 #include "server/net/ws.h"
 
 enum {
@@ -23,6 +24,8 @@ enum {
     CONN_OUT_FRAMES_HIGH = CONN_OUT_FRAMES_MAX / 2,
     /* What may be queued at once: the limit, a close frame and a pong. */
     CONN_IOV_ALL = CONN_OUT_FRAMES_MAX + 2,
+    /* What one read can decrypt to. */
+    NET_PLAIN_BYTES = CONN_READ_BYTES + TLS_FEED_MORE,
 };
 
 /* See conn.h for HTTP, WS and CLOSING.
@@ -49,11 +52,22 @@ struct sock {
 /* Beside struct conn, what an idle connection costs: 272 bytes for TCP. */
 _Static_assert(offsetof(struct sock, uv) <= 24, "a sock is little more than its handle");
 
+/* What is spoken behind it. */
+enum door_kind {
+    DOOR_TCP,                         /* TLS when there is a certificate */
+    DOOR_PLAIN,                       /* no TLS, certificate or not */
+    DOOR_REDIRECT,                    /* no TLS, and nothing but the way to where there is */
+    DOOR_UNIX,
+};
+
+/* Who speaks plainly and should not: whatever it asks, it is told where TLS is spoken. */
+enum told_tls { TOLD_NOTHING, TOLD_HERE, TOLD_ELSEWHERE };
+
 /* A place that is listened on. */
 struct door {
     union stream uv;
     struct net *net;
-    bool is_unix;
+    enum door_kind kind;
     bool open;                        /* its handle is not closed yet */
     bool waiting;                     /* libuv holds an accepted connection: there was no memory for its handle */
 };
@@ -77,6 +91,7 @@ struct conn {
                                        * CLOSING: the linger */
     struct http *http;                /* HTTP state only */
     struct ws *ws;                    /* only while part of a message is held */
+    struct tls *tls;                  /* NULL: plain */
     struct move *move;                /* MOVING only */
     uint8_t *in;                      /* bytes not interpreted yet; NULL: none */
     struct frame **out;               /* queue, a ring of out_cap; NULL: empty */
@@ -107,6 +122,8 @@ struct conn {
     bool is_unix : 1;                 /* by a Unix socket: who it is its proxy says, with each request */
     bool limited : 1;                 /* its address has a limit */
     bool counted : 1;                 /* in the table of addresses */
+    bool heard_tls : 1;               /* TLS: the first byte has come */
+    uint8_t told_tls : 2;             /* enum told_tls */
     char peer[PEER_TEXT];
 };
 
@@ -135,6 +152,8 @@ struct net {
     uint64_t fds_max;                 /* descriptors from this number on are not for connections */
     bool closing;
     uint8_t *read_buf;                /* CONN_READ_BYTES, lent by sock_on_alloc() */
+    uint8_t *plain;                   /* NET_PLAIN_BYTES: scratch of secure.c */
+    struct certs *certs;              /* counted; NULL: no TLS */
     uv_buf_t iov[CONN_IOV_ALL];       /* scratch of out_flush() */
 };
 
@@ -163,6 +182,8 @@ int out_push(struct conn *c, struct frame *frame);            /* takes its own r
  * ERR_NOMEM: the socket is of no more use. */
 int out_flush(struct conn *c);
 void out_written(struct conn *c);                             /* the sock_write() under way is done */
+void out_took(struct conn *c, size_t bytes);                  /* so many of the queue have gone */
+unsigned out_gather(const struct conn *c, unsigned max);      /* the first `max` frames, at most, in net->iov */
 void out_drop(struct conn *c);                                /* what no write holds or has begun */
 void out_free(struct conn *c);
 
@@ -181,6 +202,12 @@ void conn_on_written(struct conn *c, int err);
 void conn_on_sock_closed(struct conn *c);
 void conn_fail(struct conn *c, int err);                      /* close without waiting for anything */
 
+/* -- secure.c: TLS between the socket and the rest -- */
+int secure_begin(struct conn *c);                             /* it will speak TLS; 0 or ERR_NOMEM */
+void secure_on_input(struct conn *c, struct bytes wire);      /* from the socket, of all connections */
+/* out_flush() of a connection with TLS. */
+int secure_flush(struct conn *c);
+
 /* -- answer.c: the HTTP state's side -- */
 size_t answer_feed(struct conn *c, struct bytes in);          /* interprets; returns bytes taken */
 void answer_timeout(struct conn *c);
@@ -189,7 +216,7 @@ void answer_refusal(struct conn *c, int status, const char *why);   /* over a li
 /* -- listening.c, listening_unix.c: main's, before and after the shards -- */
 uint16_t listening_count(const struct listening *listening);
 /* Socket `i` of a shard, which is its from now on; -1: there is none. */
-int listening_take(struct listening *listening, uint16_t i, uint16_t shard, bool *is_unix_out);
+int listening_take(struct listening *listening, uint16_t i, uint16_t shard, enum door_kind *kind_out);
 struct unix_file {
     char path[108];                   /* "": none */
     uint64_t device, inode;           /* of the one we made */

@@ -1,7 +1,8 @@
 /* listener.c - the doors of one shard: accept, and turn away who is too many.
  *
  * The kernel spreads connections over the shards' sockets (listening.h). Who is over a limit is answered (503, or 429
- * for the address's limit) and closed; while too many of those linger the rest are closed without a word.
+ * for the address's limit) and closed; while too many of those linger, and where an answer would cost a handshake, the
+ * rest are closed without a word.
  *
  * Descriptors belong to the whole process, and the log must be able to open its next file however many people connect:
  * the last of them are not for connections. Should they run out all the same, libuv accepts with one it keeps in
@@ -39,7 +40,8 @@ static void door_accept(struct door *door)
     struct net *net = door->net;
     struct shard *shard = net->shard;
     struct conn *c = conn_new(net);
-    struct sock *s = c ? sock_new(net, door->is_unix) : NULL;
+    bool is_unix = door->kind == DOOR_UNIX;
+    struct sock *s = c ? sock_new(net, is_unix) : NULL;
     door->waiting = !s;
     if (!s) {
         /* libuv holds the accepted descriptor and listens no further until it is taken. */
@@ -54,7 +56,7 @@ static void door_accept(struct door *door)
         return;
     }
     sock_peer(s, c->peer, &loopback);
-    c->is_unix = door->is_unix;
+    c->is_unix = is_unix;
     bool full = net->conns_count >= net->config.settings.conns_max || is_last_fd(net, s);
     /* The proxy itself has no limit; whom it brings is known when a request has come. */
     int entered = full || c->is_unix ? 0 : addr_enter(net, c, loopback);
@@ -63,7 +65,10 @@ static void door_accept(struct door *door)
     STAT_ADD(&shard->stats, conns_accepted, !full && !crowd);
     STAT_ADD(&shard->stats, conns_refused, full || crowd);
     c->refused = full || crowd;
-    if (c->refused && net->refused_count >= REFUSED_LINGERING_MAX) {
+    c->told_tls = door->kind == DOOR_REDIRECT ? TOLD_ELSEWHERE : TOLD_NOTHING;
+    bool secure = door->kind == DOOR_TCP && net->certs;
+    bool silent = c->refused && (secure || net->refused_count >= REFUSED_LINGERING_MAX);
+    if (silent || (secure && secure_begin(c) != 0)) {
         free(c);
         sock_close(s);
         return;
@@ -102,12 +107,13 @@ static void listener_on_again(struct timeout *t)
 static int door_open(struct door *door, int fd)
 {
     struct net *net = door->net;
-    int err = stream_init(&door->uv, net->shard, door->is_unix);
+    bool is_unix = door->kind == DOOR_UNIX;
+    int err = stream_init(&door->uv, net->shard, is_unix);
     assert(err == 0);
     door->uv.handle.data = door;
     door->open = true;
     net->doors_open++;
-    err = stream_open(&door->uv, door->is_unix, fd);
+    err = stream_open(&door->uv, is_unix, fd);
     if (err) {
         sock_close_fd(fd);
         return err;
@@ -125,7 +131,7 @@ int listener_open(struct net *net, struct listening *listening)
     if (!net->doors) return ERR_NOMEM;
     for (uint16_t i = 0; i < count && !err; i++) {
         struct door *door = &net->doors[net->doors_count];
-        int fd = listening_take(listening, i, net->shard->id, &door->is_unix);
+        int fd = listening_take(listening, i, net->shard->id, &door->kind);
         if (fd < 0) continue;
         net->doors_count++;
         door->net = net;

@@ -35,13 +35,17 @@ enum {
 
 static const char separators[] = ", \t";
 static const char unix_prefix[] = "unix:";
+static const char plain_prefix[] = "plain:";
+static const struct { const char *text; enum door_kind kind; } prefixes[] = {
+    { plain_prefix, DOOR_PLAIN }, { "redirect:", DOOR_REDIRECT },
+};
 
 /* One of the list, as it was written. */
 struct place {
     char text[PLACE_TEXT];
     char host[HOST_TEXT];             /* "": everywhere */
     char port[PORT_TEXT];
-    bool is_unix;                     /* then the path is behind text's prefix */
+    enum door_kind kind;              /* a Unix socket's path is behind text's prefix */
 };
 
 /* One address. */
@@ -61,7 +65,7 @@ struct listening {
     struct spot spots[LISTENING_PLACES_MAX];
     char text[LISTENING_TEXT_MAX];
     char tcp[PLACE_TEXT];
-    uint16_t port;
+    uint16_t port, tls_port;
 };
 
 static int refuse(int err, char why[static LISTENING_WHY_MAX], const char *place, const char *text)
@@ -78,10 +82,18 @@ static int place_parse(const char *at, size_t len, struct place *p, char why[sta
     if (len >= sizeof p->text) return refuse(ERR_CONFIG, why, at, "longer than an address can be");
     memcpy(p->text, at, len);
     if (strncmp(p->text, unix_prefix, sizeof unix_prefix - 1) == 0) {
-        p->is_unix = true;
+        p->kind = DOOR_UNIX;
         return unix_check(p->text + sizeof unix_prefix - 1, why);
     }
-    const char *from = p->text, *colon = strrchr(p->text, ':');
+    const char *from = p->text;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        size_t prefix_len = strlen(prefixes[i].text);
+        if (strncmp(from, prefixes[i].text, prefix_len) != 0) continue;
+        p->kind = prefixes[i].kind;
+        from += prefix_len;
+        break;
+    }
+    const char *colon = strrchr(from, ':');
     if (!colon) return refuse(ERR_CONFIG, why, p->text, "no port; write HOST:PORT");
     size_t host_len = (size_t)(colon - from);
     if (host_len >= 2 && from[0] == '[' && from[host_len - 1] == ']') {
@@ -130,7 +142,7 @@ bool listening_is_local(const char *places)
         struct in_addr v4;
         bool loopback = inet_pton(AF_INET, p.host, &v4) == 1 ? ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET
                                                              : strcmp(p.host, "::1") == 0;
-        if (!p.is_unix && !loopback && strcasecmp(p.host, "localhost") != 0) return false;
+        if (p.kind != DOOR_UNIX && !loopback && strcasecmp(p.host, "localhost") != 0) return false;
     }
     return true;
 }
@@ -191,7 +203,7 @@ static int resolve_tcp(struct listening *l, uint16_t place, const char *host, ch
 static int resolve(struct listening *l, uint16_t place, char why[static LISTENING_WHY_MAX])
 {
     struct place *p = &l->places[place];
-    if (!p->is_unix) return resolve_tcp(l, place, p->host[0] ? p->host : "::", why);
+    if (p->kind != DOOR_UNIX) return resolve_tcp(l, place, p->host[0] ? p->host : "::", why);
     struct spot *s = spot_new(l, place);
     if (!s) return refuse(ERR_CONFIG, why, p->text, "more than 16 addresses");
     s->is_unix = true;
@@ -349,7 +361,11 @@ static void spot_text(const struct listening *l, const struct spot *s, char out[
                            NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         strcpy(out, "?");
     } else {
-        snprintf(out, PLACE_TEXT, s->at.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+        const char *prefix = "";
+        for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+            if (prefixes[i].kind == l->places[s->place].kind) prefix = prefixes[i].text;
+        }
+        snprintf(out, PLACE_TEXT, s->at.ss_family == AF_INET6 ? "%s[%s]:%s" : "%s%s:%s", prefix, host, port);
     }
 }
 
@@ -363,9 +379,11 @@ static void tell(struct listening *l)
         spot_text(l, s, text);
         int n = snprintf(l->text + len, sizeof l->text - len, "%s%s", len ? " " : "", text);
         if (n > 0 && (size_t)n < sizeof l->text - len) len += (size_t)n;
-        if (s->is_unix || l->port) continue;
+        enum door_kind kind = l->places[s->place].kind;
+        if (kind == DOOR_TCP && !l->tls_port) l->tls_port = ntohs(*port_at(&s->at));
+        if (kind == DOOR_UNIX || kind == DOOR_REDIRECT || l->port) continue;
         l->port = ntohs(*port_at(&s->at));
-        strcpy(l->tcp, text);
+        strcpy(l->tcp, text + (kind == DOOR_PLAIN ? sizeof plain_prefix - 1 : 0));
     }
 }
 
@@ -382,7 +400,7 @@ int listening_open(const char *places, const struct listening_options *options, 
     l->options = *options;
     while (!err && place_next(&places, &l->places[l->places_count], why) > 0) err = resolve(l, l->places_count++, why);
     for (uint16_t i = 0; !err && i < l->places_count; i++) {
-        if (!l->places[i].is_unix) err = everywhere_bind(l, i, why);
+        if (l->places[i].kind != DOOR_UNIX) err = everywhere_bind(l, i, why);
     }
     for (uint16_t i = 0; !err && i < l->count; i++) {
         if (l->spots[i].is_unix) err = unix_spot_bind(l, &l->spots[i], why);
@@ -411,12 +429,12 @@ uint16_t listening_count(const struct listening *l)
     return l->count;
 }
 
-int listening_take(struct listening *l, uint16_t i, uint16_t shard, bool *is_unix_out)
+int listening_take(struct listening *l, uint16_t i, uint16_t shard, enum door_kind *kind_out)
 {
     struct spot *s = &l->spots[i];
     int fd = s->fds[shard];
     s->fds[shard] = -1;
-    *is_unix_out = s->is_unix;
+    *kind_out = l->places[s->place].kind;
     return fd;
 }
 
@@ -433,4 +451,9 @@ const char *listening_tcp(const struct listening *l)
 uint16_t listening_port(const struct listening *l)
 {
     return l->port;
+}
+
+uint16_t listening_tls_port(const struct listening *l)
+{
+    return l->tls_port;
 }

@@ -4,7 +4,9 @@
  *   chat.example:8700                 a name: every address it has
  *   :8700     [::]:8700               everywhere, IPv4 too, unless the list names an IPv4 address with the same port:
  *                                     then [::] is IPv6 alone
- *   unix:/run/pipit/pipit.sock        a Unix socket, for a proxy beside the server
+ *   plain:127.0.0.1:8700              without TLS where the others have it: for who asks on the same machine
+ *   redirect::80                      without TLS too, and every request is told to come by TLS
+ *   unix:/run/pipit/pipit.sock        a Unix socket, for a proxy beside the server; without TLS
  *
  * Places are separated by spaces or commas, so a path may hold neither. Port 0 takes a free one; all addresses of one
  * name get the same. Made by main before the shards start; each shard takes its own sockets; closed by main when they
@@ -44,8 +46,9 @@ void listening_close(struct listening *listening);
 
 /* "127.0.0.1:8700 [::1]:8700 unix:/run/pipit/pipit.sock": the addresses it got, as `places` may be written. */
 const char *listening_text(const struct listening *listening);
-/* The first that is not a Unix socket, or "". */
+/* The first TCP address that is not there to redirect, without a prefix, or "". */
 const char *listening_tcp(const struct listening *listening);
 uint16_t listening_port(const struct listening *listening);   /* of that one; 0: there is none */
+uint16_t listening_tls_port(const struct listening *listening);   /* of the first without a prefix; 0: there is none */
 
 #endif

@@ -21,13 +21,16 @@ int net_open(struct shard *shard, const struct net_config *config, struct listen
     STAILQ_INIT(&net->dirty);
     STAILQ_INIT(&net->moves);
     net->read_buf = malloc(CONN_READ_BYTES);
+    net->plain = malloc(NET_PLAIN_BYTES);                /* pages that nothing was decrypted to take no memory */
     net->ping = frame_new(wsframe_header_len(0));
-    if (!net->read_buf || !net->ping) goto fail;
+    if (!net->read_buf || !net->plain || !net->ping) goto fail;
     wsframe_header(net->ping->at, WSFRAME_PING, 0);
+    net->certs = certs_ref(config->settings.certs);
     shard->net = net;
     return listening ? listener_open(net, listening) : 0;
 fail:
     frame_unref(net->ping);
+    free(net->plain);
     free(net->read_buf);
     free(net);
     return err;
@@ -35,7 +38,11 @@ fail:
 
 void net_set(struct shard *shard, const struct net_settings *settings)
 {
-    shard->net->config.settings = *settings;
+    struct net *net = shard->net;
+    struct certs *before = net->certs;
+    net->config.settings = *settings;
+    net->certs = certs_ref(settings->certs);
+    certs_unref(before);
 }
 
 void net_flush(struct shard *shard)
@@ -85,7 +92,9 @@ void net_free(struct shard *shard)
     struct net *net = shard->net;
     assert(net_is_closed(shard) && TAILQ_EMPTY(&net->conns) && STAILQ_EMPTY(&net->dirty) && !net->addrs);
     ws_free(net->ws_spare);
+    certs_unref(net->certs);
     frame_unref(net->ping);
+    free(net->plain);
     free(net->read_buf);
     free(net->doors);
     free(net);

@@ -4,6 +4,7 @@
 #ifndef PIPIT_NET_NET_H
 #define PIPIT_NET_NET_H
 
+#include "server/net/certs.h"
 #include "server/net/conn.h"
 #include "server/net/handoff.h"
 #include "server/net/listening.h"
@@ -22,6 +23,9 @@ struct net_settings {
     uint32_t keepalive_ms;            /* a kept connection without a request */
     uint32_t linger_ms;               /* a closing connection gets this long to take its last bytes */
     char allowed_origins[NET_ORIGINS_BYTES_MAX];   /* web pages that may ask, beside those of the same host: origin.h */
+    struct certs *certs;              /* for what begins from here on; NULL: no TLS. Not counted: who holds the settings
+                                       * holds it */
+    bool redirects;                   /* plain requests where TLS is spoken: 308 to it, else 400 */
 };
 
 struct net_config {
@@ -31,6 +35,7 @@ struct net_config {
     struct net_settings settings;     /* to begin with */
     uint32_t run;                     /* 20 random bits of this start, for conn_id(); so ids of two starts differ */
     int backlog;                      /* of each listening socket, as it was opened with; 1.. */
+    uint16_t tls_port;                /* where a redirect leads to; 0: nowhere */
 };
 
 /* This shard's net, on its thread (ops.on_start): takes over its sockets of `listening` (NULL: none). */

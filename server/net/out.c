@@ -51,7 +51,7 @@ static void out_free_ring(struct conn *c)
 }
 
 /* The socket has `bytes` more of the queue. */
-static void out_took(struct conn *c, size_t bytes)
+void out_took(struct conn *c, size_t bytes)
 {
     STAT_ADD(&c->net->shard->stats, bytes_out, bytes);
     c->out_bytes -= bytes;
@@ -73,7 +73,7 @@ static void out_took(struct conn *c, size_t bytes)
 }
 
 /* The queue's first `max` frames as libuv wants them. */
-static unsigned out_gather(const struct conn *c, unsigned max)
+unsigned out_gather(const struct conn *c, unsigned max)
 {
     uv_buf_t *iov = c->net->iov;
     unsigned count = c->out_count < max ? c->out_count : max;
@@ -95,6 +95,7 @@ int out_flush(struct conn *c)
         frame_unref(c->pong);
         c->pong = NULL;
     }
+    if (c->tls) return secure_flush(c);
     if (c->out_count == 0) return 0;
     unsigned count = out_gather(c, CONN_IOV_MAX);
     ssize_t n = sock_try_write(c->sock, c->net->iov, count);
@@ -111,6 +112,11 @@ int out_flush(struct conn *c)
 void out_written(struct conn *c)
 {
     size_t bytes = 0;
+    if (c->tls) {                        /* what was written were records: their frames have gone from the queue */
+        tls_give_back(c->tls);
+        c->writing = 0;
+        return;
+    }
     for (unsigned i = 0; i < c->writing; i++) bytes += out_at(c, i)->len;
     bytes -= c->out_skip;
     c->writing = 0;
@@ -120,7 +126,7 @@ void out_written(struct conn *c)
 void out_drop(struct conn *c)
 {
     /* A frame of which the socket has a part must be finished, or the peer reads nonsense. */
-    unsigned keep = c->writing ? c->writing : c->out_skip ? 1 : 0;
+    unsigned keep = c->writing && !c->tls ? c->writing : c->out_skip ? 1 : 0;
     while (c->out_count > keep) {
         struct frame *last = out_at(c, c->out_count - 1u);
         c->out_bytes -= last->len;

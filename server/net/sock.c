@@ -78,7 +78,7 @@ static void sock_on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf
 {
     struct sock *s = stream->data;
     if (nread > 0) {
-        conn_on_input(s->conn, bytes_of(buf->base, (size_t)nread));
+        secure_on_input(s->conn, bytes_of(buf->base, (size_t)nread));
     } else if (nread < 0) {                                  /* 0 is libuv's "try again" */
         s->reading = false;                                  /* libuv has stopped by itself */
         conn_on_read_end(s->conn, err_of_uv((int)nread));
