@@ -123,7 +123,7 @@ $(BUILD)/pipitd: $(call obj,server/main.c) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PR
 $(BUILD)/pipit: $(call obj,tools/client/main.c) $(LIB_CLIENT) $(LIB_PROTO)
 	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) -lwslay -lsqlite3 $(LIBS_CLIENT) $(LIBS_PROTO) -o $@
 $(BUILD)/pipitctl: $(call obj,$(wildcard tools/ctl/*.c tools/common/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
-	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
+	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) -lcrypto $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 $(BUILD)/pipit-bench: $(call obj,$(wildcard tools/bench/*.c)) $(LIB_STORAGE) $(LIB_PROTO)
 	$(call run_quiet,ld $@) $(CC) $^ $(LDFLAGS_ALL) $(LIBS_STORAGE) $(LIBS_PROTO) -o $@
 

@@ -34,7 +34,8 @@ server/.*                           uv\.h|(uthash|utlist)\.h|sodium.*
 server/(main|server)\.c              malloc\.h
 server/net/http\.c                  llhttp\.h
 server/net/ws\.c                    wslay/wslay\.h
-server/net/(wskey|tls)\.c           openssl/.*
+server/net/(wskey|tls|certs|certs_impl)\.[ch] openssl/.*
+tools/common/ca\.c                  openssl/.*|arpa/inet\.h
 server/config_file\.c               ini\.h
 server/admin.*                      jansson\.h
 tools/.*                            jansson\.h|sodium.*|(uthash|utlist)\.h

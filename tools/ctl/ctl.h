@@ -105,6 +105,7 @@ int ctl_invite_revoke(const struct arguments *a);
 int ctl_status(const struct arguments *a);
 int ctl_reload(const struct arguments *a);
 int ctl_shutdown(const struct arguments *a);
+int ctl_cert(const struct arguments *a);
 int ctl_backup(const struct arguments *a);
 int ctl_restore(const struct arguments *a);
 int ctl_log_ls(const struct arguments *a);

@@ -83,6 +83,11 @@ static const struct command commands[] = {
     { "shutdown", NULL, "",
       "Stops the server cleanly: it says goodbye to all sessions and finishes what it has accepted.",
       0, 0, 0, ctl_shutdown },
+    { "cert", NULL, "NAME... [--to DIR] [--days N]",
+      "A certificate for a server in a local network: of these names and addresses (chat.lan 192.168.1.5), by an authority of\n"
+      "your own, which is made when DIR (the data folder's tls) has none. Prints the settings that use it and how phones and\n"
+      "others trust it. Run it again before it ends (365 days, when nothing else is said), then `pipitctl reload`.",
+      TAKES(to) | TAKES(days), 1, 64, ctl_cert },
     { "backup", NULL, "DIR [--since PREVIOUS] [--keys FILE] [--json]",
       "Makes a backup of the running server in a new folder of DIR, which the server has to be able to write. What the last\n"
       "whole backup there (or PREVIOUS) has already is linked from it. Keys are not in it: they go to the key files that\n"
