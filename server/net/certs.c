@@ -92,7 +92,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     for (uint64_t age = 0; !encrypts && !result && age <= 1 && age <= period; age++) {
         ticket_key_make(side->certs, period - age, &key);
         if (sodium_memcmp(name, key.name, sizeof key.name) != 0) continue;
-        result = !ticket_set(&key, iv, cipher, mac, 0) ? -1 : age ? 2 : 1;
+        /* A new one is due each time: a ticket that is shown twice tells who looks on that both are one (C.4). */
+        result = ticket_set(&key, iv, cipher, mac, 0) ? 2 : -1;
     }
     sodium_memzero(&key, sizeof key);
     return result;
@@ -136,10 +137,10 @@ static int refuse(char why[static CERTS_WHY_MAX], const char *path, const char *
 
 static int refuse_ssl(char why[static CERTS_WHY_MAX], const char *path, const char *what)
 {
-    unsigned long error = ERR_peek_last_error();
+    unsigned long error = ERR_peek_error();      /* the first is the nearest to the cause */
     const char *reason = error ? ERR_reason_error_string(error) : NULL;
     char text[CERTS_WHY_MAX];
-    if (error && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) reason = "there is no PEM block of that kind in it";
+    if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) reason = "there is no PEM block of that kind in it";
     snprintf(text, sizeof text, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
     return refuse(why, path, text);
 }
@@ -193,9 +194,10 @@ static int context_load(SSL_CTX *context, const char *cert, const char *key, cha
     bool good = SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1;
     SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
     if (asked) return refuse(why, key, "the key has a password, and nobody is there to type it: write it without one");
-    if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH) good = false;
-    if (!good && SSL_CTX_get0_privatekey(context) == NULL) return refuse_ssl(why, key, "no private key");
-    if (!good || SSL_CTX_check_private_key(context) != 1) {
+    unsigned long error = ERR_peek_error();
+    bool differs = !good && ERR_GET_LIB(error) == ERR_LIB_X509 && ERR_GET_REASON(error) == X509_R_KEY_VALUES_MISMATCH;
+    if (!good && !differs) return refuse_ssl(why, key, "no private key");
+    if (differs || SSL_CTX_check_private_key(context) != 1) {
         char text[CERTS_WHY_MAX];
         snprintf(text, sizeof text, "it is not the key of %.200s", cert);
         return refuse(why, key, text);

@@ -13,6 +13,8 @@
 
 #include "proto/err.h"
 #include "proto/wsframe.h"
+#include "tests/harness/certbox.h"
+#include "tests/harness/peer.h"
 
 enum { CLOSED_MAX = 65536, LATER_MAX = 64, CONNS_MANY = 100000, BACKLOG = 1024 };
 
@@ -176,6 +178,19 @@ static const struct conn_events events = {
     .on_drained = on_drained,
 };
 
+/* -- certificates -- */
+
+static bool speaks_tls;
+
+void netrig_speak_tls(void)
+{
+    static char ca_file[CERTBOX_PATH];
+    certbox_issue("cert", "localhost", "127.0.0.1", 30);
+    certbox_path("ca.pem", ca_file);
+    peer_speak_tls(ca_file);
+    speaks_tls = true;
+}
+
 /* -- the house -- */
 
 static void on_start(struct shard *shard)
@@ -213,6 +228,8 @@ struct netrig *netrig_up(const struct netrig_options *options)
                       .message_ms = NETRIG_MESSAGE_MS,
                       .keepalive_ms = NETRIG_KEEPALIVE_MS, .linger_ms = NETRIG_LINGER_MS },
     };
+    rig->config.settings.redirects = options->redirects;
+    rig->config.settings.certs = speaks_tls ? certbox_load("cert", 7) : NULL;
     if (options->allowed_origins) strcpy(rig->config.settings.allowed_origins, options->allowed_origins);
     rig->hand = options->hand;
     pthread_mutex_init(&rig->mutex, NULL);
@@ -223,6 +240,7 @@ struct netrig *netrig_up(const struct netrig_options *options)
     struct listening_options places = { .shards = shards, .backlog = BACKLOG,
                                         .sndbuf_bytes = 256 * 1024, .unix_mode = 0600 };
     if (listening_open(address, &places, &rig->listening, why) != 0) fail(why);
+    rig->config.tls_port = listening_tls_port(rig->listening);
     if (house_start(&rig->house, &ops, NULL) != 0) fail("house_start");
     netrig_settle(rig);
     return rig;
@@ -251,6 +269,7 @@ void netrig_down(struct netrig *rig)
     if (told != accepted) fail("not every connection was told closed once");
     if (netrig_stat(rig, "conns") != 0) fail("the count of open connections did not return to zero");
     for (uint16_t i = 0; i < rig->house.shards; i++) net_free(rig->house.shard[i]);
+    certs_unref(rig->config.settings.certs);
     listening_close(rig->listening);
     house_fini(&rig->house);
     pthread_mutex_destroy(&rig->mutex);

@@ -35,8 +35,13 @@ struct netrig_options {
     uint32_t conns_per_address_max;       /* 0: no limit */
     const char *allowed_origins;          /* NULL: none but the same host */
     const char *address;                  /* NULL: "127.0.0.1:0" */
+    bool redirects;                       /* plain requests where TLS is spoken */
     struct clock_hand *hand;              /* NULL: the real clock */
 };
+
+/* From here on rigs and peers speak TLS, with a certificate for localhost and 127.0.0.1 of an authority made here; so a
+ * file's tests can be run a second time over it. */
+void netrig_speak_tls(void);
 
 struct netrig *netrig_up(const struct netrig_options *options);
 uint16_t netrig_port(const struct netrig *rig);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include "tests/harness/feed.h"
 
@@ -19,6 +23,28 @@ __attribute__((noreturn)) static void fail(const char *awaited, const char *why)
 {
     fprintf(stderr, "peer: waiting for %s: %s\n", awaited, why);
     abort();
+}
+
+static const char *tls_ca_file;              /* NULL: plain */
+
+void peer_speak_tls(const char *ca_file)
+{
+    tls_ca_file = ca_file;
+}
+
+static void shake_hands(struct peer *p)
+{
+    p->ctx = SSL_CTX_new(TLS_client_method());
+    if (!p->ctx || SSL_CTX_load_verify_locations(p->ctx, tls_ca_file, NULL) != 1) fail("TLS", tls_ca_file);
+    SSL_CTX_set_verify(p->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(p->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    p->ssl = SSL_new(p->ctx);
+    if (!p->ssl || SSL_set1_host(p->ssl, "localhost") != 1 || SSL_set_tlsext_host_name(p->ssl, "localhost") != 1 ||
+        SSL_set_fd(p->ssl, p->fd) != 1) fail("TLS", "out of memory");
+    ERR_clear_error();
+    if (SSL_connect(p->ssl) == 1) return;
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    fail("a TLS handshake", why ? why : "the stream ended");
 }
 
 /* `source`: the address to come from, or NULL. */
@@ -39,6 +65,7 @@ static struct peer *dial(const struct sockaddr_in *source, const struct sockaddr
     buf_init(&p->in, PEER_IN_BYTES_MAX);
     buf_init(&p->out, PEER_IN_BYTES_MAX);
     buf_init(&p->body, PEER_IN_BYTES_MAX);
+    if (tls_ca_file && to->sa_family != AF_UNIX) shake_hands(p);
     return p;
 }
 
@@ -92,6 +119,8 @@ struct peer *peer_open(uint16_t port)
 void peer_free(struct peer *p)
 {
     if (!p) return;
+    SSL_free(p->ssl);
+    SSL_CTX_free(p->ctx);
     close(p->fd);
     buf_fini(&p->in);
     buf_fini(&p->out);
@@ -108,16 +137,47 @@ void peer_reset(struct peer *p)
 
 /* -- saying -- */
 
+/* As send() and recv(): what is -1 has its errno. The end of the socket is the end, whether TLS was told or not. */
+static ssize_t put_some(struct peer *p, struct bytes b)
+{
+    if (!p->ssl) return send(p->fd, b.at, b.len, MSG_NOSIGNAL);
+    size_t n = 0;
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_write_ex(p->ssl, b.at, b.len, &n) == 1) return (ssize_t)n;
+    if (errno == 0) errno = ECONNRESET;
+    return -1;
+}
+
+static ssize_t get_some(struct peer *p, void *to, size_t room)
+{
+    if (!p->ssl) return recv(p->fd, to, room, 0);
+    size_t n = 0;
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_read_ex(p->ssl, to, room, &n) == 1) return (ssize_t)n;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : 0;
+}
+
 bool peer_put(struct peer *p, struct bytes b)
 {
     while (b.len) {
-        ssize_t n = send(p->fd, b.at, b.len, MSG_NOSIGNAL);
+        ssize_t n = put_some(p, b);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) fail("room to write", "the server does not read");
         if (n < 0) return false;
         b = bytes_of(b.at + n, b.len - (size_t)n);
     }
     return true;
+}
+
+size_t peer_put_now(struct peer *p, struct bytes b)
+{
+    int flags = fcntl(p->fd, F_GETFL);
+    fcntl(p->fd, F_SETFL, flags | O_NONBLOCK);
+    ssize_t n = put_some(p, b);
+    fcntl(p->fd, F_SETFL, flags);
+    return n > 0 ? (size_t)n : 0;
 }
 
 bool peer_puts(struct peer *p, const char *text)
@@ -139,6 +199,7 @@ bool peer_say(struct peer *p, const char *text)
 
 void peer_end(struct peer *p)
 {
+    if (p->ssl) (void)SSL_shutdown(p->ssl);
     shutdown(p->fd, SHUT_WR);
 }
 
@@ -148,7 +209,7 @@ static bool fill(struct peer *p, const char *awaited)
 {
     uint8_t chunk[64 * 1024];
     ssize_t n;
-    do n = recv(p->fd, chunk, sizeof chunk, 0);
+    do n = get_some(p, chunk, sizeof chunk);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) fail(awaited, "nothing comes");
     if (n <= 0) return false;

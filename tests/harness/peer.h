@@ -1,6 +1,6 @@
 /* peer.h - the other end of one connection: says bytes, requests and frames, and reads what comes back.
  *
- * Plain blocking TCP, or a Unix socket. It knows HTTP and WebSocket as far as net/ does, and nothing of messages (that
+ * Plain blocking TCP, TLS over it (peer_speak_tls), or a Unix socket. It knows HTTP and WebSocket as far as net/ does, and nothing of messages (that
  * is talker.h). What a test waits for is an event; PEER_LAST_RESORT_S only turns a server that hangs into a failed
  * test. Failures print what was awaited and abort. One thread for each peer. */
 #ifndef PIPIT_TESTS_PEER_H
@@ -10,8 +10,13 @@
 
 enum { PEER_LAST_RESORT_S = 60 };
 
+struct ssl_st;
+struct ssl_ctx_st;
+
 struct peer {
     int fd;
+    struct ssl_st *ssl;       /* NULL: plain */
+    struct ssl_ctx_st *ctx;
     struct buf in;            /* read and not yet looked at */
     struct buf out;           /* scratch for frames */
     char head[4096];          /* of the last HTTP answer */
@@ -26,6 +31,8 @@ struct peer {
 #define PEER_UPGRADE PEER_UPGRADE_WITH("")
 #define PEER_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
+/* From here on each TCP peer speaks TLS, trusts `ca_file` alone, and asks for localhost; NULL: plainly again. */
+void peer_speak_tls(const char *ca_file);
 struct peer *peer_dial(uint16_t port);
 struct peer *peer_dial_to(const char *host, uint16_t port);   /* an address, IPv4 or IPv6 */
 struct peer *peer_dial_from(const char *source, uint16_t port);   /* from 127.0.0.2 and so on, to 127.0.0.1 */
@@ -37,6 +44,7 @@ void peer_reset(struct peer *p);              /* closes with a TCP reset; frees 
 
 /* Saying. True: written; false: the server has closed. */
 bool peer_put(struct peer *p, struct bytes bytes);
+size_t peer_put_now(struct peer *p, struct bytes bytes);      /* as much as goes without waiting, perhaps nothing */
 bool peer_puts(struct peer *p, const char *text);
 bool peer_frame(struct peer *p, uint8_t first, struct bytes payload);       /* one masked frame */
 bool peer_say(struct peer *p, const char *text);                            /* a whole binary message */

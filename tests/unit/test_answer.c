@@ -419,5 +419,7 @@ int main(void)
         TEST_BY_HAND(a_kept_connection_is_closed_when_it_is_not_used),
         TEST_BY_HAND(an_answer_may_take_longer_than_a_request),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("answer", tests, NULL, NULL);
+    netrig_speak_tls();
+    return failed + cmocka_run_group_tests_name("answer over TLS", tests, NULL, NULL);
 }

@@ -312,9 +312,9 @@ static void a_peer_that_does_not_read_is_not_read_from_and_loses_nothing(void **
             frame_len = b.len;
             at = 0;
         }
-        ssize_t n = send(p->fd, b.at + at, frame_len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size_t n = peer_put_now(p, bytes_of(b.at + at, frame_len - at));
         if (n > 0) {
-            at += (size_t)n;
+            at += n;
             if (at == frame_len) said++;
             stalled = 0;
             continue;
@@ -327,8 +327,9 @@ static void a_peer_that_does_not_read_is_not_read_from_and_loses_nothing(void **
     assert_true(said < MESSAGES);
     struct look l = look(rig);
     assert_true(l.out_bytes_max >= CONN_OUT_HIGH);
-    assert_true(l.out_bytes_max <= CONN_OUT_HIGH + FRAME_BYTES_MAX + WSFRAME_HEADER_MAX + CONN_READ_BYTES);
-    assert_true(l.in_len_max <= CONN_READ_BYTES);
+    size_t read_max = p->ssl ? NET_PLAIN_BYTES : CONN_READ_BYTES;
+    assert_true(l.out_bytes_max <= CONN_OUT_HIGH + FRAME_BYTES_MAX + WSFRAME_HEADER_MAX + read_max);
+    assert_true(l.in_len_max <= read_max);
     /* Another peer is served meanwhile. */
     struct peer *other = peer_open(netrig_port(rig));
     peer_say(other, "me too");
@@ -581,5 +582,7 @@ int main(void)
         TEST_BY_HAND(a_closing_connection_is_given_up_after_the_linger),
         TEST(a_stop_says_going_to_all_and_waits_for_nobody),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+    netrig_speak_tls();
+    return failed + cmocka_run_group_tests_name("conn over TLS", tests, NULL, NULL);
 }

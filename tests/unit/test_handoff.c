@@ -464,5 +464,7 @@ int main(void)
         cmocka_unit_test(a_stop_in_the_midst_of_moves_ends_every_one_once),
         TEST(without_a_descriptor_the_peer_is_told_busy),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("handoff", tests, NULL, NULL);
+    netrig_speak_tls();
+    return failed + cmocka_run_group_tests_name("handoff over TLS", tests, NULL, NULL);
 }

@@ -134,7 +134,7 @@ static void port_0_takes_a_free_one_for_all_shards(void **state)
     (void)state;
     struct listening *l = must_open("127.0.0.1:0", 8);
     char text[64];
-    bool is_unix = true;
+    enum door_kind kind = DOOR_UNIX;
     assert_true(listening_port(l) > 0);
     snprintf(text, sizeof text, "127.0.0.1:%u", listening_port(l));
     assert_string_equal(listening_text(l), text);
@@ -143,12 +143,12 @@ static void port_0_takes_a_free_one_for_all_shards(void **state)
     for (uint16_t i = 0; i < 8; i++) {
         struct sockaddr_in a;
         socklen_t len = sizeof a;
-        int fd = listening_take(l, 0, i, &is_unix);
-        assert_false(is_unix);
+        int fd = listening_take(l, 0, i, &kind);
+        assert_int_equal(kind, DOOR_TCP);
         assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
         assert_int_equal(ntohs(a.sin_port), listening_port(l));
         assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-        assert_int_equal(listening_take(l, 0, i, &is_unix), -1);       /* it is the taker's now */
+        assert_int_equal(listening_take(l, 0, i, &kind), -1);       /* it is the taker's now */
         close(fd);
     }
     listening_close(l);
@@ -241,7 +241,7 @@ static void a_Unix_socket_has_its_mode_and_goes_with_its_server(void **state)
     struct sockaddr_un a = unix_at("b.sock");
     struct stat st;
     struct listening *l = must_open(unix_place(&a), 3);
-    bool is_unix = false;
+    enum door_kind kind = DOOR_TCP;
     assert_int_equal(stat(a.sun_path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0660);
     assert_string_equal(listening_text(l), unix_place(&a));
@@ -249,8 +249,8 @@ static void a_Unix_socket_has_its_mode_and_goes_with_its_server(void **state)
     assert_int_equal(listening_port(l), 0);
     assert_true(connects((struct sockaddr *)&a, sizeof a));
     for (uint16_t i = 0; i < 3; i++) {
-        int fd = listening_take(l, 0, i, &is_unix);
-        assert_true(fd >= 0 && is_unix && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
+        int fd = listening_take(l, 0, i, &kind);
+        assert_true(fd >= 0 && kind == DOOR_UNIX && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
         close(fd);
     }
     listening_close(l);
