@@ -297,6 +297,12 @@ static void conn_update_reading(struct conn *c)
         if (want && c->ws) wheel_set(conn_wheel(c), &c->timer, c->net->config.settings.message_ms);
         else if (!want && !timeout_is_set(&c->timer)) wheel_set(conn_wheel(c), &c->timer, CONN_HELD_MS);
     }
+    if (want && c->said_end) {
+        c->said_end = false;
+        sock_read(c->sock, false);
+        conn_on_read_end(c, ERR_END);
+        return;
+    }
     sock_read(c->sock, want);
 }
 

@@ -123,6 +123,7 @@ struct conn {
     bool limited : 1;                 /* its address has a limit */
     bool counted : 1;                 /* in the table of addresses */
     bool heard_tls : 1;               /* TLS: the first byte has come */
+    bool said_end : 1;                /* TLS: the peer has said that it sends no more, and it was not seen yet */
     uint8_t told_tls : 2;             /* enum told_tls */
     char peer[PEER_TEXT];
 };

@@ -52,8 +52,8 @@ static void secure_decrypt(struct conn *c, struct bytes wire)
     if (tls_out(c->tls).len) conn_mark_dirty(c);
     if (len) conn_on_input(c, bytes_of(net->plain, len));
     if (err == ERR_END) {
-        sock_read(c->sock, false);
-        conn_on_read_end(c, ERR_END);
+        c->said_end = true;              /* seen once what came before it has been taken, as a FIN is */
+        conn_mark_dirty(c);
     } else if (err) {
         secure_failed(c, err);
     }
