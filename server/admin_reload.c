@@ -65,6 +65,11 @@ static void reload_done(struct reload_wait *wait, const struct reload_news *news
     for (int key = 0; key < CONFIG_KEYS; key++) {
         if (!config_same(news->was, news->wanted, key)) json_array_append_new(settings, describe(news, key));
     }
+    if (news->certs_now) {
+        json_array_append_new(settings, json_pack("{s:s, s:o, s:o, s:b}", "key", "certificate", "was",
+                                                  text_of(bytes_of_str(news->certs_was)), "now",
+                                                  text_of(bytes_of_str(news->certs_now)), "taken", true));
+    }
     t->answer = json_pack("{s:o}", "settings", settings);
     task_end(t, 0);
 }

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 enum { RETRY_MS = 100 };                             /* the jobs were busy */
@@ -23,6 +24,8 @@ struct reload {
     /* -- the job's while READING -- */
     struct config read;
     struct certs *certs;                 /* counted */
+    bool certs_changed;
+    char certs_was[CERTS_TEXT_MAX], certs_now[CERTS_TEXT_MAX];
     struct config_problems problems;
     /* -- SENDING -- */
     struct settings *sending;
@@ -49,6 +52,10 @@ static void tell_waiting(struct reload *r)
     if (!err) {
         news.was = &r->was;
         news.wanted = &r->read;
+    }
+    if (!err && r->certs_changed) {
+        news.certs_was = r->certs_was;
+        news.certs_now = r->certs_now;
     }
     if (err == ERR_CONFIG) news.problems = &r->problems;
     tell(&r->waiting, &news);
@@ -102,6 +109,12 @@ static void say_change(const struct config *was, const struct config *is, int ke
     buf_fini(&after);
 }
 
+static void first_certificate(const struct certs *certs, char out[static CERTS_TEXT_MAX])
+{
+    if (certs_count(certs)) certs_text(certs, 0, out);
+    else strcpy(out, "none");
+}
+
 /* Into `next`, which is what is in force now: what a reload may change. The rest is named. */
 static void compare(struct reload *r, struct config *next)
 {
@@ -113,8 +126,12 @@ static void compare(struct reload *r, struct config *next)
         r->report.changed += taken;
         r->report.needs_restart += !taken;
     }
-    if (certs_same(r->config.now->net.certs, r->certs)) return;
+    const struct certs *before = r->config.now->net.certs;
+    r->certs_changed = !certs_same(before, r->certs);
+    if (!r->certs_changed) return;
     r->report.changed++;
+    first_certificate(before, r->certs_was);
+    first_certificate(r->certs, r->certs_now);
     settings_say_certs(r->certs);
 }
 

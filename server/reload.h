@@ -24,6 +24,9 @@ struct reload_news {
     int err;                             /* 0; ERR_CONFIG, ERR_NOMEM: nothing was taken; ERR_GOING: the server stops */
     const struct config *was, *wanted;   /* good when err is 0, else NULL */
     const struct config_problems *problems;          /* with ERR_CONFIG, else NULL */
+    /* With err 0: certificates that were taken and are others than before, the first of each as certs_text() tells
+     * them ("none"); NULL: they are the same. */
+    const char *certs_was, *certs_now;
 };
 
 /* Who waits to be told of one. Memory is the caller's until `done`, which is called once, on main's thread. */

@@ -12,9 +12,9 @@ static int secret_read(const struct fsio *fs, const char *path, uint8_t secret[s
     struct infile in;
     int err = infile_open(fs, path, &in);
     if (err) return err;
-    err = in.size == SECRET_BYTES ? infile_read(&in, secret, SECRET_BYTES) : ERR_DAMAGED;
+    err = in.size == SECRET_BYTES ? infile_read(&in, secret, SECRET_BYTES) : ERR_CORRUPT;
     infile_close(&in);
-    return err == ERR_END ? ERR_DAMAGED : err;
+    return err == ERR_END ? ERR_CORRUPT : err;
 }
 
 static int secret_make(const struct fsio *fs, const char *path, uint8_t secret[static SECRET_BYTES])

@@ -9,7 +9,7 @@
 
 enum { SECRET_BYTES = 32 };
 
-/* DIR/NAME.key. 0; ERR_DAMAGED (not as long as it has to be), ERR_TOO_BIG (the path), ERR_NO_SPACE, ERR_IO, ERR_NOMEM. */
+/* DIR/NAME.key. 0; ERR_CORRUPT (not as long as it has to be), ERR_TOO_BIG (the path), ERR_NO_SPACE, ERR_IO, ERR_NOMEM. */
 int secret_open(const struct fsio *fs, const char *dir, const char *name, uint8_t secret_out[static SECRET_BYTES]);
 
 #endif

@@ -140,7 +140,8 @@ static int refuse_ssl(char why[static CERTS_WHY_MAX], const char *path, const ch
     unsigned long error = ERR_peek_error();      /* the first is the nearest to the cause */
     const char *reason = error ? ERR_reason_error_string(error) : NULL;
     char text[CERTS_WHY_MAX];
-    if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) reason = "there is no PEM block of that kind in it";
+    bool unknown = ERR_GET_LIB(error) == ERR_LIB_OSSL_DECODER || ERR_GET_REASON(error) == ERR_R_UNSUPPORTED;
+    if (unknown || (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE)) reason = "there is no PEM block of that kind in it";
     snprintf(text, sizeof text, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
     return refuse(why, path, text);
 }

@@ -3,14 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/client/authority.h"
 #include "tools/client/commands.h"
 #include "tools/client/output.h"
 
 int client_open(const struct options *o, struct client *client)
 {
-    const struct pipit_server server = { o->server, o->ca_file };
-    char why[PIPIT_WHY_MAX];
     memset(client, 0, sizeof *client);
+    const char *kept = authority_kept(o->home, client->authority);
+    const struct pipit_server server = { o->server, o->ca_file ? o->ca_file : kept };
+    char why[PIPIT_WHY_MAX];
     int err = pipit_open(o->home, &server, &client->pipit, why);
     if (err == ERR_NOT_FOUND) {
         fprintf(stderr, "pipit: nobody is logged in at %s: use `pipit login USER`, or `pipit register USER`\n",
@@ -22,7 +24,7 @@ int client_open(const struct options *o, struct client *client)
     client->home = client->pipit->home;
     client->account = client->pipit->account;
     client->url = client->pipit->url;
-    client->ca_file = o->ca_file;
+    client->ca_file = server.ca_file;
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/client/authority.h"
 #include "tools/client/commands.h"
 #include "tools/common/secret.h"
 
@@ -46,7 +47,10 @@ static int log_in(const struct options *o, const struct user_id *user, const cha
     char why[PIPIT_WHY_MAX], name[NAME_BYTES_MAX + 1] = "";
     if (gethostname(name, sizeof name - 1) || !name[0]) strcpy(name, "pipit");
     int err = pipit_login(o->home, &server, user, password, name, why);
-    return err ? fail_at(server.url, err, why) : 0;
+    if (err) return fail_at(server.url, err, why);
+    int number = o->ca_file ? authority_keep(o->home, o->ca_file) : 0;
+    if (number) fprintf(stderr, "pipit: --ca cannot be kept, give it each time: %s\n", strerror(number));
+    return 0;
 }
 
 /* Does this home belong to someone already? 0: it is free. *same: to the same one. */

@@ -102,6 +102,7 @@ struct client {
     struct account account;
     struct url url;
     const char *ca_file;
+    char authority[HOME_PATH_MAX + 16];          /* what it may point to */
 };
 /* 0, or an exit code (the reason has been said). Give it back with client_close() in both cases. */
 int client_open(const struct options *o, struct client *client);

@@ -75,7 +75,7 @@ static void print_help(FILE *to)
     fprintf(to, "\n"
                 "  --server URL   ws://HOST:PORT or wss://HOST; remembered by login (default ws://127.0.0.1:8700)\n"
                 "  --home DIR     where this device keeps its state (default: $PIPIT_HOME, else ~/.pipit)\n"
-                "  --ca FILE      trust this certificate authority for wss://\n"
+                "  --ca FILE      trust this certificate authority for wss://; remembered by login\n"
                 "  --help         of a command: what it does, its options, an example\n"
                 "  --version\n"
                 "\n" EXIT_CODES);
