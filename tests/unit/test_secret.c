@@ -14,7 +14,8 @@
 static int setup(void **state)
 {
     *state = disk_new(run_seed());
-    return 0;
+    const struct fsio *fs = disk_fs(*state);
+    return fs->mkdir(fs->self, "/d");
 }
 
 static int teardown(void **state)
@@ -27,9 +28,9 @@ static void it_is_made_once_and_is_another_for_each_name(void **state)
 {
     const struct fsio *fs = disk_fs(*state);
     uint8_t first[SECRET_BYTES], again[SECRET_BYTES], other[SECRET_BYTES];
-    assert_int_equal(secret_open(fs, "/", "one", first), 0);
-    assert_int_equal(secret_open(fs, "/", "one", again), 0);
-    assert_int_equal(secret_open(fs, "/", "two", other), 0);
+    assert_int_equal(secret_open(fs, "/d", "one", first), 0);
+    assert_int_equal(secret_open(fs, "/d", "one", again), 0);
+    assert_int_equal(secret_open(fs, "/d", "two", other), 0);
     assert_memory_equal(first, again, SECRET_BYTES);
     assert_memory_not_equal(first, other, SECRET_BYTES);
 }
@@ -40,10 +41,10 @@ static void a_file_of_another_length_is_damaged_and_left_alone(void **state)
     uint8_t secret[SECRET_BYTES];
     int file;
     uint64_t size;
-    assert_int_equal(secret_open(fs, "/", "one", secret), 0);
-    assert_int_equal(fs->open(fs->self, "//one.key", FS_WRITE, &file), 0);
+    assert_int_equal(secret_open(fs, "/d", "one", secret), 0);
+    assert_int_equal(fs->open(fs->self, "/d/one.key", FS_WRITE, &file), 0);
     assert_int_equal(fs->truncate(fs->self, file, 31), 0);
-    assert_int_equal(secret_open(fs, "/", "one", secret), ERR_CORRUPT);
+    assert_int_equal(secret_open(fs, "/d", "one", secret), ERR_CORRUPT);
     assert_int_equal(fs->size(fs->self, file, &size), 0);
     assert_int_equal(size, 31);
     fs->close(fs->self, file);
