@@ -329,8 +329,9 @@ static int merge_on(struct logs *logs, struct keep_work *work, uint64_t room)
     work->report->did = KEEP_MERGING;
     work->report->inputs = (uint32_t)count;
     /* There was room when it began; but others fill the disk as well. */
-    int err = room ? merge_step(keep->merge, work) : ERR_NO_SPACE;
-    if (err == ERR_AGAIN)
+    bool more = false;
+    int err = room ? merge_step(keep->merge, work, &more) : ERR_NO_SPACE;
+    if (more)
         return 0;
     err = settle(logs, work, NULL, inputs, count, err);
     if (!err)

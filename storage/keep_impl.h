@@ -49,9 +49,9 @@ int sort_segment(struct keep_work *work, const struct segment *segment);
 struct merge;
 /* Of 1..KEEP_INPUTS_MAX tables, into a file of work->serial. Errors of merge_step(). */
 int merge_open(struct keep_work *work, struct sorted *const *inputs, size_t count, struct merge **merge_out);
-/* Go on by about KEEP_STEP_BYTES. Returns 0 (the file is done and has its name), ERR_AGAIN (go on with the next step),
- * or what sort_segment() returns, and ERR_TOO_BIG; after these only merge_close() may follow. */
-int merge_step(struct merge *merge, struct keep_work *work);
+/* Go on by about KEEP_STEP_BYTES. Returns 0, or what sort_segment() returns, and ERR_TOO_BIG; after an error only
+ * merge_close() may follow. *more_out: go on with the next step; else the file is done and has its name. */
+int merge_step(struct merge *merge, struct keep_work *work, bool *more_out);
 void merge_close(struct merge *merge);  /* gives up what is not done; NULL is fine */
 uint64_t merge_serial(const struct merge *merge);
 /* Whose references the merge holds. */

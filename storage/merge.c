@@ -125,7 +125,7 @@ static int merge_finish(struct merge *merge, struct keep_work *work)
     return keep_bad_new(work, err);
 }
 
-int merge_step(struct merge *merge, struct keep_work *work)
+int merge_step(struct merge *merge, struct keep_work *work, bool *more_out)
 {
     work->serial = merge->serial;
     work->written = sorted_writer_bytes(merge->writer);
@@ -150,9 +150,8 @@ int merge_step(struct merge *merge, struct keep_work *work)
         if (!err && merge->heap_count > 0)
             heap_sink(merge, 0);
     }
-    if (!err && merge->heap_count > 0)
-        err = ERR_AGAIN;
-    else if (!err)
+    *more_out = !err && merge->heap_count > 0;
+    if (!err && !*more_out)
         err = merge_finish(merge, work);
     merge->records = report->records;
     merge->dropped = report->dropped;

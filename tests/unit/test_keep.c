@@ -295,6 +295,32 @@ static void a_callback_that_stops_changes_nothing(void **state)
     keeprig_check(rig);
 }
 
+/* Whatever it answers: ERR_AGAIN is what busy rows say, and no way to tell that a merge is not done yet. */
+static void a_callback_that_stops_a_merge_has_it_begin_again(void **state)
+{
+    struct keeprig *rig = *state;
+    rig->body_max = 16000;
+    rig->segment_bytes = 1 << 18;
+    keeprig_close(rig);
+    assert_int_equal(keeprig_open(rig), 0);
+    append_many(rig, 200);
+    keeprig_close(rig);
+    assert_int_equal(keeprig_open(rig), 0);
+    keeprig_flush(rig);
+    sort_all_but(rig, 0);
+    rig->how.idle = true;
+    for (int i = 0; i < 3; i++) {
+        rig->pace_err = ERR_AGAIN;
+        assert_int_equal(keeprig_step(rig), ERR_AGAIN);
+        assert_int_equal(rig->report.did, KEEP_MERGING);
+        assert_string_equal(rig->report.bad_file, "");
+        assert_int_equal(files_with(rig, ".new"), 0);
+    }
+    keeprig_settle(rig);
+    assert_true(rig->merged > 0);
+    keeprig_check(rig);
+}
+
 static void a_damaged_segment_is_told_with_its_offset_and_left_alone_until_the_next_start(void **state)
 {
     struct keeprig *rig = *state;
@@ -486,6 +512,7 @@ int main(void)
         TEST(a_full_disk_is_told_leaves_nothing_behind_and_is_tried_again),
         TEST(a_disk_that_fills_up_meanwhile_is_the_same),
         TEST(a_callback_that_stops_changes_nothing),
+        TEST(a_callback_that_stops_a_merge_has_it_begin_again),
         TEST(a_damaged_segment_is_told_with_its_offset_and_left_alone_until_the_next_start),
         TEST(a_damaged_table_is_told_with_its_offset_and_the_others_are_merged_without_it),
         TEST(whatever_write_or_sync_fails_nothing_is_lost_and_no_input_is_used_twice),

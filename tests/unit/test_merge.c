@@ -37,6 +37,8 @@ static struct sorted *open_table(struct merging *m, uint64_t serial)
 }
 
 /* TABLES tables of as many segments, and one more of the last segment again. */
+static const atomic_uint none;           /* no commit is under way */
+
 static int setup(void **state)
 {
     struct merging *m = calloc(1, sizeof *m);
@@ -44,12 +46,12 @@ static int setup(void **state)
     assert_int_equal(keeprig_open(&m->rig), 0);
     for (int i = 0; i < 80; i++)
         keeprig_append(&m->rig, 6);
-    m->work = (struct keep_work){ .fs = disk_fs(m->rig.disk), .dir = KEEPRIG_DIR, .how = &m->rig.how,
+    m->work = (struct keep_work){ .fs = disk_fs(m->rig.disk), .dir = KEEPRIG_DIR, .commits = &none, .how = &m->rig.how,
                                   .report = &m->report };
     struct segment_list *list = list_get(m->rig.logs);
     assert_true(list->segment_count >= TABLES);
     for (uint64_t i = 0; i <= TABLES; i++) {
-        m->work = (struct keep_work){ .fs = disk_fs(m->rig.disk), .dir = KEEPRIG_DIR, .how = &m->rig.how,
+        m->work = (struct keep_work){ .fs = disk_fs(m->rig.disk), .dir = KEEPRIG_DIR, .commits = &none, .how = &m->rig.how,
                                       .report = &m->report, .serial = i + 1 };
         assert_int_equal(sort_segment(&m->work, list->segments[i < TABLES ? i : TABLES - 1]), 0);
         m->tables[i] = open_table(m, i + 1);
@@ -85,7 +87,9 @@ static void all_records_of_the_inputs_come_out_in_order(void **state)
     struct merge *merge;
     assert_int_equal(merge_open(&m->work, m->tables, TABLES, &merge), 0);
     assert_int_equal(merge_serial(merge), 100);
-    assert_int_equal(merge_step(merge, &m->work), 0);
+    bool more;
+    assert_int_equal(merge_step(merge, &m->work, &more), 0);
+    assert_false(more);
     merge_close(merge);
     struct sorted *table = open_table(m, 100);
     const struct sorted_meta *meta = sorted_meta(table);
@@ -159,7 +163,9 @@ static void a_record_that_two_inputs_have_is_corrupt_in_the_second(void **state)
     struct merging *m = *state;
     struct merge *merge;
     assert_int_equal(merge_open(&m->work, m->tables, TABLES + 1, &merge), 0);
-    assert_int_equal(merge_step(merge, &m->work), ERR_CORRUPT);
+    bool more;
+    assert_int_equal(merge_step(merge, &m->work, &more), ERR_CORRUPT);
+    assert_false(more);
     assert_true(strcmp(m->report.bad_file, sorted_file_name(m->tables[TABLES - 1])) == 0 ||
                 strcmp(m->report.bad_file, sorted_file_name(m->tables[TABLES])) == 0);
     assert_true(m->report.bad_offset > 0);

@@ -156,7 +156,7 @@ size_rows() {    # SIZE
 }
 
 stall_rows() {
-    row "keeper meanwhile" "$(num "$(get stall stall_keeper_mib)") MiB, $(get stall stall_sorted) sorted"
+    row "keeper meanwhile" "$(num "$(get stall stall_keeper_mib)") MiB: $(get stall stall_sorted) sorts, $(get stall stall_merge_steps) steps of merges"
     local what
     for what in commit page; do
         ratio_row "while sorting and merging: $what p99, beside without" us "$(get stall stall_${what}_with_p99)" \

@@ -48,8 +48,8 @@ void keeping_run(struct keeping *k)
     struct keep_report report;
     int err;
     while (!(err = logs_keep(k->town->store.logs, &how, &report)) && report.did != KEEP_NOTHING) {
+        k->steps++;
         k->sorted += report.did == KEEP_SORTED;
-        k->merged += report.did == KEEP_MERGED;
     }
     if (err && err != ERR_AGAIN) die("keeping: %s in %s", err_text(err), report.bad_file);
 }

@@ -91,7 +91,7 @@ void store_stall(const char *dir)
     town_load(&town, SORTED_MESSAGES, now_ms, now_ms, true);
     town_load(&town, WAITING_MESSAGES, now_ms, now_ms, false);
     struct keeping k = { .town = &town, .flushed = log_committed(town.store.log[0]), .bytes_per_s = UINT64_C(32) << 20,
-                         .rewrite = true, .rest = true, .now_ms = now_ms };
+                         .rewrite = true, .rest = true, .now_ms = now_ms + 1000 };
     struct page_reader r = { .town = &town, .pages = pages };
     keeping_start(&k);
     if (pthread_create(&thread, NULL, reader_main, &r)) die("cannot start a thread");
@@ -110,5 +110,6 @@ void store_stall(const char *dir)
     print("stall_page_with", &pages[1]);
     figure((double)k.bytes / (1 << 20), "stall_keeper_mib");
     figure((double)k.sorted, "stall_sorted");
+    figure((double)k.steps - (double)k.sorted, "stall_merge_steps");
     town_close(&town);
 }
