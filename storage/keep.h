@@ -65,9 +65,8 @@ struct keep_how {
      * middle of it. May be NULL. */
     int (*partition)(void *arg, const struct conv_id *partition);
     /* Since when, in ms since 1970, has something in this table been dead? 0: nothing is, as far as is known. Answered
-     * from sorted_meta() (earliest expiry, ids) and from rows of what was deleted, narrowed by sorted_seek(). A
-     * table that was begun after a row could be seen is free of what it names: its serial is above the
-     * logs_serial() of that moment. May block. May be NULL. */
+     * from sorted_meta() (earliest expiry, ids) and from what a walk over the rows of what was deleted has found in it
+     * (sweep.h). May block. May be NULL. */
     uint64_t (*dead_since)(void *arg, struct sorted *table);
     uint64_t due_ms;              /* 0: KEEP_DUE_MS */
 
@@ -108,7 +107,5 @@ struct keep_report {
  *   ERR_IO                     the same; when it was the new file that failed, for all inputs
  *   ERR_NOMEM, or what a callback returned: try later */
 int logs_keep(struct logs *logs, const struct keep_how *how, struct keep_report *out);
-/* The highest serial given to a file so far. Any thread. */
-uint64_t logs_serial(const struct logs *logs);
 
 #endif

@@ -107,11 +107,6 @@ void log_stats(const struct log *log, struct logs_stats *out)
     stats_add(log->segment, out);
 }
 
-uint64_t logs_serial(const struct logs *logs)
-{
-    return atomic_load(&logs->serial);
-}
-
 uint64_t logs_serial_next(struct logs *logs)
 {
     return atomic_fetch_add(&logs->serial, 1) + 1;

@@ -47,6 +47,9 @@ static void what_is_no_request_is_refused_by_name_and_the_next_line_is_served(vo
     json_t *answer = wire_ask(&w, "{\"do\":\"status\"}");
     assert_true(is_ok(answer));
     assert_int_equal(number_of(answer, "users"), 2);
+    json_t *log = json_object_get(answer, "log");
+    assert_int_equal(number_of(log, "files"), json_array_size(json_object_get(answer, "shards")));   /* the open ones */
+    assert_int_equal(number_of(log, "forgotten"), 0);
     json_decref(answer);
     wire_close(&w);
     assert_string_equal(audit_log(rig), "");
