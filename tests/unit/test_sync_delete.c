@@ -20,7 +20,7 @@ static uint64_t queue_as(struct fixture *f, enum record_kind kind, uint64_t numb
     uint8_t body[8];
     uint64_t client_seq = 0;
     put_u64(body, number);
-    assert_int_equal(home_outbox_add_as(f->home, &bob, kind, BYTES_OF(body), 1, &client_seq), 0);
+    assert_int_equal(home_outbox_add_as(f->home, &bob, kind, BYTES_OF(body), f->now.wall_ms, &client_seq), 0);
     return client_seq;
 }
 
@@ -100,6 +100,23 @@ static void a_delete_that_was_not_answered_is_repeated_as_it_was(void **state)
     f->client_seq_max = client_seq;
     welcome(f);
     assert_int_equal(the_only(f, MSG_DELETE)->u.remove.client_seq, client_seq);
+}
+
+static void a_delete_does_not_outlive_the_numbering_it_was_made_in(void **state)
+{
+    struct fixture *f = *state;
+    char text[256];
+    int err = 0;
+    say_first(f);
+    sync_on_lost(f->sync);
+    uint64_t client_seq = queue_as(f, KIND_DELETE, 1), timer = queue_as(f, KIND_TIMER, 3600);
+    f->generation++;    /* restored: 1 may be another message now */
+    welcome(f);
+    step(f);
+    assert_int_equal(count_of(f, MSG_DELETE), 0);
+    assert_int_equal(the_only(f, MSG_TIMER)->u.timer.client_seq, timer);
+    assert_int_equal(home_refusal_take(f->home, client_seq, &err, text), 0);
+    assert_int_equal(err, ERR_NOT_FOUND);
 }
 
 static void a_timer_leaves_as_it_is_asked_for_and_holds_when_it_is_accepted(void **state)
@@ -266,6 +283,7 @@ int main(void)
         CLAIM(a_delete_leaves_as_it_is_asked_for_and_takes_the_body_when_it_is_accepted),
         CLAIM(a_refused_delete_is_told_as_one_and_changes_nothing),
         CLAIM(a_delete_that_was_not_answered_is_repeated_as_it_was),
+        CLAIM(a_delete_does_not_outlive_the_numbering_it_was_made_in),
         CLAIM(a_timer_leaves_as_it_is_asked_for_and_holds_when_it_is_accepted),
         CLAIM(a_timer_that_another_sets_is_known),
         CLAIM(a_message_disappears_at_its_time_without_a_link_too),

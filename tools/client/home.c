@@ -448,6 +448,15 @@ int home_clock_put(struct home *home, int64_t off_ms)
     return home_run(home, stmt);
 }
 
+/* A delete names its messages by sequences, which are others' now. */
+static int refuse_deletes(struct home *home)
+{
+    sqlite3_stmt *stmt = home_stmt(home, SQL_REFUSE_DELETES);
+    bind_number(stmt, 1, (uint64_t)-(int64_t)ERR_NOT_FOUND);
+    int err = home_run(home, stmt);
+    return err ? err : home_run(home, home_stmt(home, SQL_FORGET_DELETES));
+}
+
 int home_generation_put(struct home *home, const uint8_t generation[static 16], bool forget)
 {
     sqlite3_stmt *stmt = home_stmt(home, SQL_GENERATION_PUT);
@@ -456,5 +465,6 @@ int home_generation_put(struct home *home, const uint8_t generation[static 16], 
     if (!err && forget) err = home_run(home, home_stmt(home, SQL_FORGET_SEQUENCES));
     if (!err && forget) err = home_run(home, home_stmt(home, SQL_FORGET_CONVERSATIONS));
     if (!err && forget) err = home_run(home, home_stmt(home, SQL_FORGET_CURSORS));
+    if (!err && forget) err = refuse_deletes(home);
     return err;
 }

@@ -68,7 +68,8 @@ int home_account_put(struct home *home, const struct account *account);
 /* This device's `wall_ms` by the server's clock. */
 uint64_t account_clock(const struct account *account, uint64_t wall_ms);
 int home_clock_put(struct home *home, int64_t off_ms);
-/* The server was restored from a backup: sequences and cursors are of no use any more, messages stay by id. */
+/* The server was restored from a backup: sequences and cursors are of no use any more, messages stay by id. With
+ * `forget` deletes that wait are refused: they go by sequences. */
 int home_generation_put(struct home *home, const uint8_t generation[static 16], bool forget);
 
 /* ---- conversations ---- */

@@ -35,6 +35,9 @@
     X(CLOCK_PUT, "UPDATE account SET clock_off = ?")                                                                   \
     X(FORGET_SEQUENCES, "UPDATE messages SET seq = NULL")                                                              \
     X(FORGET_CONVERSATIONS, "UPDATE conversations SET stored = NULL, read = 0, read_told = 0, timer_seq = 0")          \
+    X(REFUSE_DELETES, "INSERT OR REPLACE INTO refusals (client_seq, error, text, created) SELECT client_seq, ?, "      \
+                      "'the server was restored meanwhile', created FROM outbox WHERE kind = 4")                       \
+    X(FORGET_DELETES, "DELETE FROM outbox WHERE kind = 4")                                                             \
     X(FORGET_CURSORS, "DELETE FROM cursors")                                                                           \
     X(CONV_GET, "SELECT id, peer, stored, read, read_told FROM conversations WHERE id = ?")                            \
     X(CONV_PUT, "INSERT INTO conversations (id, peer, stored, read, read_told) VALUES (?, ?, ?, ?, ?) "                \
