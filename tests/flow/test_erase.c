@@ -271,6 +271,39 @@ static void an_erased_user_is_out_and_nothing_is_left_but_a_name_that_nobody_get
     expect_refused(ask(rig, "{\"do\":\"erase-user\",\"user\":\"nobody\"}"), ERR_NOT_FOUND, "no such user");
 }
 
+/* Whoever shares a conversation with the user stays connected: nothing is sent to them of it, what they ask is answered
+ * with a name, and everything else goes on. */
+static void who_is_connected_finds_the_conversation_gone_and_all_else_as_it_was(void **state)
+{
+    struct rig *rig = *state;
+    struct conv_id conv = conv_of("alice", "bob");
+    talk(rig);
+    struct talker *b = rig_talk(rig, "bob", 0);
+    send_text(b, "bob", 1, "a note");
+    talker_expect(b, MSG_SYNCED);
+    expect_ok(rig, erase_alice);
+    talker_cursor(b, MSG_DELIVERED, &conv, 5);             /* of what it had: without a ref nobody is answered */
+    talker_cursor(b, MSG_READ, &conv, 5);
+    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(b) };
+    m.u.history.to.conv = conv;
+    m.u.history.has_after = true;
+    m.u.history.after = 3;
+    m.u.history.limit = PAGE_RECORDS_MAX;
+    talker_send(b, &m);
+    assert_error(talker_answer(b, m.ref), ERR_NOT_FOUND);
+    m = (struct msg){ .type = MSG_INFO, .has_ref = true, .ref = talker_ref(b) };
+    m.u.info.to.conv = conv;
+    m.u.info.seq = 2;
+    talker_send(b, &m);
+    assert_error(talker_answer(b, m.ref), ERR_NOT_FOUND);
+    const struct msg *refused = say_text(b, "alice", 2, "are you there?");
+    assert_error(refused, ERR_NOT_FOUND);
+    assert_false(refused->u.error.again);
+    assert_int_equal(send_text(b, "bob", 2, "another").seq, 2);    /* the number is free again */
+    talker_settle(b);
+    talker_close(b);
+}
+
 static void a_user_that_was_removed_can_be_erased_afterwards(void **state)
 {
     struct rig *rig = *state;
@@ -374,6 +407,7 @@ int main(void)
         ON_A_SERVER(a_repeat_of_an_erased_send_is_no_message_again),
         ON_A_SERVER(sends_during_an_erasure_are_accepted_or_told_to_come_again),
         ON_A_SERVER(an_erased_user_is_out_and_nothing_is_left_but_a_name_that_nobody_gets),
+        ON_A_SERVER(who_is_connected_finds_the_conversation_gone_and_all_else_as_it_was),
         ON_A_SERVER(a_user_that_was_removed_can_be_erased_afterwards),
         ON_A_SERVER(a_user_of_many_conversations_is_erased_in_slices),
         ON_A_SERVER(a_note_of_an_invite_loses_the_name),

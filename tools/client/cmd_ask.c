@@ -10,12 +10,28 @@ enum { ASK_MS_MAX = 30000, HISTORY_DEFAULT = 20 };
 
 /* -- history ---------------------------------------------------------------------------------------------------- */
 
+struct printing { bool json; size_t count; };
+
 static int print_one(void *arg, const struct pipit_message *m)
 {
-    const struct options *o = arg;
-    if (o->json) json_message(stdout, m);
+    struct printing *p = arg;
+    p->count++;
+    if (p->json) json_message(stdout, m);
     else print_message_line(stdout, m);
     return 0;
+}
+
+/* When the server has none of it, this device may: of a user who was erased, or before what a restore brought back. */
+static int print_here(struct client *c, const struct user_id *peer, uint64_t before, uint64_t limit, int refused,
+                      struct printing *p)
+{
+    char why[PIPIT_WHY_MAX];
+    snprintf(why, sizeof why, "%s", pipit_why(c->pipit));
+    int err = pipit_history_here(c->pipit, peer, before, limit, print_one, p);
+    if (err) return client_fail(err, pipit_why(c->pipit));
+    if (p->count == 0) return client_fail(refused, why);
+    fprintf(stderr, "pipit: the server has nothing of this conversation any more: that is what this device has\n");
+    return EXIT_DONE;
 }
 
 int cmd_history(const struct options *o)
@@ -29,13 +45,14 @@ int cmd_history(const struct options *o)
         fprintf(stderr, "pipit: --limit is 1 to %d, and --before the number of a message\n", LIMIT_MAX);
         return EXIT_USAGE;
     }
-    struct options *arg = &(struct options){ .json = o->json };
+    struct printing *arg = &(struct printing){ .json = o->json };
     int code = client_open(o, &c);
     if (!code) code = client_peer(&c, o->words[0], &peer, &conv);
     if (!code) {
         pipit_tell(c.pipit, &client_events, NULL);
         int err = pipit_history(c.pipit, &peer, before, limit, ASK_MS_MAX, print_one, arg);
-        if (err) code = client_fail(err, pipit_why(c.pipit));
+        if (err == ERR_NOT_FOUND) code = print_here(&c, &peer, before, limit, err, arg);
+        else if (err) code = client_fail(err, pipit_why(c.pipit));
         if (code == EXIT_NO_LINK) {       /* which may be less; the exit code stays */
             fprintf(stderr, "pipit: showing what this device has\n");
             err = pipit_history_here(c.pipit, &peer, before, limit, print_one, arg);

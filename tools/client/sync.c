@@ -55,11 +55,20 @@ static int put_frame(struct buf *to, const struct msg *m)
     return err;
 }
 
-int sync_cursor(struct sync *s, const struct conv_id *conv, uint64_t seq, enum msg_type type)
+static int put_cursor(struct sync *s, struct msg m, const struct conv_id *conv, uint64_t seq)
 {
-    struct msg m = { .type = type };
     m.u.cursor = (struct msg_cursor){ .to = { .conv = *conv }, .seq = seq };
     return put_frame(&s->acks, &m);
+}
+
+int sync_cursor(struct sync *s, const struct conv_id *conv, uint64_t seq, enum msg_type type)
+{
+    return put_cursor(s, (struct msg){ .type = type }, conv, seq);
+}
+
+int sync_cursor_asked(struct sync *s, const struct conv_id *conv, uint64_t seq, enum msg_type type, uint64_t ref)
+{
+    return put_cursor(s, (struct msg){ .type = type, .has_ref = true, .ref = ref }, conv, seq);
 }
 
 static void flush(struct sync *s, struct buf *from)

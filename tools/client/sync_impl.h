@@ -7,6 +7,7 @@
 enum {
     OUT_BYTES_MAX = 64 * 1024 * 1024,    /* of one transaction: more than any burst asks for */
     ASKS_MAX = 128,                      /* requests under way: 64 recipients, their gaps, a few errands */
+    READS_MAX = 64,                      /* READs said again at a WELCOME whose refusal is understood; of more at the next */
 };
 
 enum ask_kind { ASK_SEND = 1, ASK_FILL, ASK_ERRAND, ASK_PING };
@@ -20,6 +21,10 @@ struct ask {
     struct conv_id conv;          /* ASK_FILL: to be filled up to `until`, asked for what is after `after` */
     uint64_t after, until;
 };
+
+/* A READ that is said again has a number, though it is not answered when all is well: its refusal tells that the
+ * conversation is gone, and that there is nobody to be told any more. */
+struct read_again { uint64_t ref; struct conv_id conv; };
 
 struct touched {
     struct conv_id conv;
@@ -40,6 +45,8 @@ struct sync {
     struct msg_welcome welcome;
     struct ask *asks;
     size_t ask_count;
+    struct read_again reads[READS_MAX];
+    size_t read_count;
     /* -- of this transaction -- */
     struct touched *touched;
     size_t touched_count, touched_cap;
@@ -54,6 +61,7 @@ struct sync_event *sync_tell(struct sync *s, enum sync_kind kind);
 struct touched *sync_touch(struct sync *s, const struct conv_id *conv);
 /* DELIVERED or READ, to leave after the commit. */
 int sync_cursor(struct sync *s, const struct conv_id *conv, uint64_t seq, enum msg_type type);
+int sync_cursor_asked(struct sync *s, const struct conv_id *conv, uint64_t seq, enum msg_type type, uint64_t ref);
 
 /* Takes `stored` forward as far as messages are there without a gap. */
 int sync_extend(struct sync *s, struct conv_row *row);

@@ -257,7 +257,27 @@ static int on_receipt(struct sync *s, const struct msg_receipt *r)
 
 static int read_again(void *arg, const struct conv_row *row)
 {
-    return sync_cursor(arg, &row->id, row->read, MSG_READ);
+    struct sync *s = arg;
+    if (s->read_count == READS_MAX) return sync_cursor(s, &row->id, row->read, MSG_READ);
+    s->reads[s->read_count++] = (struct read_again){ ++s->ref, row->id };
+    return sync_cursor_asked(s, &row->id, row->read, MSG_READ, s->ref);
+}
+
+/* Of a conversation that is not there any more, or not with so many messages: it is not said a third time. */
+static int on_read_refused(struct sync *s, const struct conv_id *conv)
+{
+    struct conv_row row;
+    int err = home_conv_get(s->home, conv, &row);
+    if (err) return err == ERR_NOT_FOUND ? 0 : err;
+    row.read_told = row.read;
+    return home_conv_put(s->home, &row);
+}
+
+static const struct read_again *read_of_ref(const struct sync *s, const struct msg *m)
+{
+    for (size_t i = 0; m->has_ref && i < s->read_count; i++)
+        if (s->reads[i].ref == m->ref) return &s->reads[i];
+    return NULL;
 }
 
 /* Times shown are the server's, from message ids: so who looks at a wrong clock is told that it is wrong. Messages
@@ -294,6 +314,7 @@ static int on_welcome(struct sync *s, const struct msg_welcome *w)
         s->account->has_generation = true;
     }
     if (!err) err = home_outbox_raise(s->home, w->client_seq_max);
+    s->read_count = 0;
     if (!err) err = home_conv_each_untold(s->home, read_again, s);
     if (!err) err = home_drop_old(s->home, s->now.wall_ms);
     if (!err && !sync_tell(s, SYNC_WELCOME)) err = ERR_NOMEM;
@@ -415,7 +436,9 @@ static int on_error(struct sync *s, const struct msg *m, struct bytes frame)
 {
     const struct msg_error *e = &m->u.error;
     struct ask *a = ask_of_ref(s, m);
+    const struct read_again *read = read_of_ref(s, m);
     if (e->code > INT32_MAX) return ERR_RANGE;
+    if (read && !e->again) return on_read_refused(s, &read->conv);
     if (!a) {
         struct sync_event *told = sync_tell(s, SYNC_ERROR);
         if (!told) return ERR_NOMEM;
