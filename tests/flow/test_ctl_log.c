@@ -99,6 +99,10 @@ static void a_running_server_can_be_looked_into(void **state)
     assert_said(said.out, "0000-0000000000000001.seg      unsorted ");
     /* Where a conversation lives follows from a key that each folder draws: both may have one home. */
     assert_true(count_lines(said.out, "  log 0: 1-") + count_lines(said.out, "  log 1: 1-") >= 1);
+    /* As `ls` prints a name, and as a start says one, the other commands take it. */
+    const char *const words[] = { "log", "verify", "0000-0000000000000001.seg", "log/0001-0000000000000001.seg", NULL };
+    assert_int_equal(ctl_on(rig, words), 0);
+    assert_said(said.out, "2 files, ");
 }
 
 static void sorted_files_show_the_same(void **state)
