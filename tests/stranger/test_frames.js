@@ -5,11 +5,13 @@ import { encodeRaw, textBody } from './client/frames.js';
 import { ask, say } from './harness/stage.js';
 import { tell } from './harness/tell.js';
 
-const HELLO = 1, SEND = 2, DELIVERED = 4, READ = 5, HISTORY = 6, DEVICES = 11, INFO = 16, PING = 18;
+const HELLO = 1, SEND = 2, DELIVERED = 4, READ = 5, HISTORY = 6, DEVICES = 11, DELETE = 15, INFO = 16, PING = 18;
+const TIMER = 19;
 const NO_ID = Buffer.alloc(16), BODY = textBody('x');
 
 // The requests whose first field is a place, and fields that go with it.
-const WITH_A_PLACE = [[SEND, 2, 2, BODY], [DELIVERED, 1], [READ, 1], [HISTORY, null, null, 1], [INFO, 1]];
+const WITH_A_PLACE = [[SEND, 2, 2, BODY], [DELIVERED, 1], [READ, 1], [HISTORY, null, null, 1], [INFO, 1],
+    [DELETE, 2, 2, [1]], [TIMER, 2, 2, 60]];
 
 // alice, who has said one thing to bob.
 async function alice(stage) {
@@ -116,7 +118,7 @@ await tell({
         const { session, conv, bob } = await alice(stage);
         const newer = ['newer', { than: ['this', 1.5, null] }, Buffer.from('bytes')];
         assert.equal((await ask(session, PING, ...newer)).type, 'PONG');
-        assert.equal((await ask(session, HISTORY, conv, null, null, 1, ...newer)).type, 'PAGE');
+        assert.equal((await ask(session, HISTORY, conv, null, null, 1, null, ...newer)).type, 'PAGE');
         assert.equal((await ask(session, INFO, conv, 1, ...newer)).type, 'INFO_ANSWER');
         assert.equal((await ask(session, DEVICES, 0, null, null, ...newer)).type, 'DEVICE_LIST');
         const nils = Array(6).fill(null);
@@ -231,6 +233,31 @@ await tell({
         }
         assert.equal((await history(null, null, 1)).records.length, 1);
         assert.equal((await history(null, null, 100)).records.length, 1);
+    },
+
+    async every_field_of_DELETE_and_TIMER_has_its_type_and_bounds(stage) {
+        const { session, bob } = await alice(stage);
+        for (const [code, last] of [[DELETE, [1]], [TIMER, 60]]) {
+            for (const [fields, name, word] of [
+                [[], 'TYPE', 'client_seq'], [[2], 'TYPE', 'settled'], [['2', 2, last], 'TYPE', 'client_seq'],
+                [[0, 0, last], 'RANGE', 'client_seq'], [[2, null, last], 'TYPE', 'settled'],
+                [[2, 3, last], 'SETTLED', 'settled'], [[2, 2], 'TYPE', code === DELETE ? 'seqs' : 'expire_s'],
+                [[2, 2, 'x'], 'TYPE', code === DELETE ? 'seqs' : 'expire_s'],
+            ]) {
+                const failure = await ask(session, code, bob, ...fields).catch(error => error);
+                assert.deepEqual([failure.name, failure.again], [name, false], `${code} ${fields}: ${failure}`);
+                assert.match(failure.text, new RegExp(word));
+            }
+        }
+        for (const seqs of [[null], ['1'], [-1], [1.5], [[1]]]) {
+            await assert.rejects(ask(session, DELETE, bob, 2, 2, seqs), { name: 'TYPE', text: /seqs/ });
+        }
+        for (const seqs of [[], [0], [1, 0], [2n ** 63n]]) {
+            await assert.rejects(ask(session, DELETE, bob, 2, 2, seqs), { name: 'RANGE', text: /seqs/ });
+        }
+        for (const expireS of [1, 59, 31_536_001]) {
+            await assert.rejects(ask(session, TIMER, bob, 2, 2, expireS), { name: 'RANGE', text: /expire_s/ });
+        }
     },
 
     async every_field_of_DEVICES_has_its_type_and_bounds(stage) {
