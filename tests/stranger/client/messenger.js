@@ -44,6 +44,7 @@ export class Messenger extends EventEmitter {
         const session = new Session(this.server, this.credentials);
         session.on('WELCOME', welcome => this.onWelcome(session, welcome));
         session.on('MESSAGE', message => this.onMessage(message));
+        session.on('TOMBSTONE', tombstone => this.onTombstone(tombstone));
         session.on('RECEIPT', receipt => this.onReceipt(receipt));
         session.on('ERROR', error => this.emit('refused', error));
         await session.open();
@@ -92,6 +93,7 @@ export class Messenger extends EventEmitter {
     onRestored() {
         for (const conversation of this.store.conversations.values()) {
             conversation.bySeq.clear();
+            conversation.gone = [];
             conversation.first = null;
             conversation.cursors.clear();
         }
@@ -162,6 +164,7 @@ export class Messenger extends EventEmitter {
                 conv,
                 bySeq: new Map(),      // sequence -> id as hex
                 messages: new Map(),   // id as hex -> message
+                gone: [],              // { from, to }: sequences of which nothing is left to be had
                 first: null,           // of the sequences that are due to this device
                 cursors: new Map(),    // user -> { delivered, read }
             });
@@ -169,13 +172,22 @@ export class Messenger extends EventEmitter {
         return this.store.conversations.get(key);
     }
 
-    // The end of what we have without a gap; null before it has begun. It begins with the first MESSAGE, or with
-    // sequence 1: below an own send further up a record may still be on its way.
-    stored(conversation) {
-        if (conversation.first === null) return null;
-        let seq = conversation.first;
-        while (conversation.bySeq.has(seq + 1)) seq += 1;
-        return seq;
+    // The end of what we have without a gap; null before it has begun. It begins with the first MESSAGE or TOMBSTONE,
+    // or with sequence 1: below an own send further up a record may still be on its way.
+    stored({ first, bySeq, gone }) {
+        if (first === null) return null;
+        let seq = first;
+        for (;;) {
+            const over = gone.find(({ from, to }) => from <= seq + 1 && to > seq);
+            if (over) seq = over.to;
+            else if (bySeq.has(seq + 1)) seq += 1;
+            else return seq;
+        }
+    }
+
+    // The highest sequence that we know of, there or gone.
+    highest({ bySeq, gone }) {
+        return Math.max(...bySeq.keys(), ...gone.map(({ to }) => to));
     }
 
     // True when the message is new.
@@ -216,8 +228,20 @@ export class Messenger extends EventEmitter {
             this.answered(message.clientSeq, ({ resolve }) => resolve(message));    // as good as ACCEPTED
         }
         if (isNew) this.emit('message', message);
+        this.acknowledge(conversation, message.seq);
+    }
+
+    // Nothing of it is taken away here: what we have of it we may keep. It is acknowledged as the messages would be.
+    onTombstone({ conv, from, to }) {
+        const conversation = this.conversation(conv);
+        conversation.first ??= from;
+        conversation.gone.push({ from, to });    // STORE
+        this.acknowledge(conversation, to);
+    }
+
+    acknowledge(conversation, seq) {
         const stored = this.stored(conversation);
-        if (stored >= message.seq) this.session.tell('DELIVERED', { to: message.conv, seq: stored });
+        if (stored >= seq) this.session.tell('DELIVERED', { to: conversation.conv, seq: stored });
         else this.fillGap(conversation);
     }
 
@@ -226,10 +250,12 @@ export class Messenger extends EventEmitter {
         if (conversation.filling) return;
         conversation.filling = true;
         try {
-            const highest = () => Math.max(...conversation.bySeq.keys());
-            for (let after = this.stored(conversation); after < highest(); after = this.stored(conversation)) {
+            for (;;) {
+                const after = this.stored(conversation);
+                if (after >= this.highest(conversation)) break;
                 const page = await this.session.request('HISTORY', { to: conversation.conv, after, limit: 100 });
                 for (const record of page.records) if (this.keep(record)) this.emit('message', record);
+                conversation.gone.push(...page.gone ?? []);    // STORE
             }
             this.session.tell('DELIVERED', { to: conversation.conv, seq: this.stored(conversation) });
         } catch (error) {

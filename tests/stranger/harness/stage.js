@@ -12,7 +12,7 @@ export class Ears {
         this.session = session;
         this.heard = [];
         this.waiting = [];
-        for (const type of ['MESSAGE', 'RECEIPT', 'DEVICE_CHANGED', 'SYNCED', 'GOODBYE', 'ERROR']) {
+        for (const type of ['MESSAGE', 'TOMBSTONE', 'RECEIPT', 'DEVICE_CHANGED', 'SYNCED', 'GOODBYE', 'ERROR']) {
             session.on(type, frame => this.take(frame));
         }
         session.on('end', ({ code }) => {
