@@ -5,6 +5,7 @@
 
 #include "tools/client/commands.h"
 #include "tools/client/output.h"
+#include "tools/common/when.h"
 
 enum { ASK_MS_MAX = 30000, HISTORY_DEFAULT = 20 };
 
@@ -21,13 +22,45 @@ static int print_one(void *arg, const struct pipit_message *m)
     return 0;
 }
 
+/* What is asked for: the last ones before a number, or those around a time. */
+struct wanted { uint64_t before, limit, around_ms; bool is_around; };
+
+static bool take_wanted(const struct options *o, struct wanted *w)
+{
+    enum { LIMIT_MAX = 10000 };           /* a hundred pages, all held until the oldest has come */
+    *w = (struct wanted){ .limit = o->limit ? o->limit : HISTORY_DEFAULT, .is_around = o->around != NULL };
+    const char *wrong = NULL;
+    if (o->around && o->before) wrong = "--around and --before do not go together";
+    else if (o->around && !when_parse(o->around, &w->around_ms))
+        wrong = "--around is a day, or a day and a time, by this device's clock: 2026-05-01, \"2026-05-01 12:00\"";
+    else if (o->around && w->limit > PAGE_RECORDS_MAX) wrong = "--limit is 1 to 100 with --around";
+    else if (w->limit > LIMIT_MAX) wrong = "--limit is 1 to 10000";
+    else if (o->before && !parse_number(o->before, INT64_MAX, &w->before))
+        wrong = "--before is the number of a message";
+    if (wrong) fprintf(stderr, "pipit: %s\n", wrong);
+    return !wrong;
+}
+_Static_assert(PAGE_RECORDS_MAX == 100, "take_wanted() says so");
+
+static int ask_server(struct client *c, const struct user_id *peer, const struct wanted *w, struct printing *p)
+{
+    if (w->is_around) return pipit_history_around(c->pipit, peer, w->around_ms, w->limit, ASK_MS_MAX, print_one, p);
+    return pipit_history(c->pipit, peer, w->before, w->limit, ASK_MS_MAX, print_one, p);
+}
+
+static int look_here(struct client *c, const struct user_id *peer, const struct wanted *w, struct printing *p)
+{
+    if (w->is_around) return pipit_history_around_here(c->pipit, peer, w->around_ms, w->limit, print_one, p);
+    return pipit_history_here(c->pipit, peer, w->before, w->limit, print_one, p);
+}
+
 /* When the server has none of it, this device may: of a user who was erased, or before what a restore brought back. */
-static int print_here(struct client *c, const struct user_id *peer, uint64_t before, uint64_t limit, int refused,
+static int print_here(struct client *c, const struct user_id *peer, const struct wanted *w, int refused,
                       struct printing *p)
 {
     char why[PIPIT_WHY_MAX];
     snprintf(why, sizeof why, "%s", pipit_why(c->pipit));
-    int err = pipit_history_here(c->pipit, peer, before, limit, print_one, p);
+    int err = look_here(c, peer, w, p);
     if (err) return client_fail(err, pipit_why(c->pipit));
     if (p->count == 0) return client_fail(refused, why);
     fprintf(stderr, "pipit: the server has nothing of this conversation any more: that is what this device has\n");
@@ -36,26 +69,22 @@ static int print_here(struct client *c, const struct user_id *peer, uint64_t bef
 
 int cmd_history(const struct options *o)
 {
-    enum { LIMIT_MAX = 10000 };           /* a hundred pages, all held until the oldest has come */
     struct client c;
     struct user_id peer;
     struct conv_id conv;
-    uint64_t before = 0, limit = o->limit ? o->limit : HISTORY_DEFAULT;
-    if (limit > LIMIT_MAX || (o->before && !parse_number(o->before, INT64_MAX, &before))) {
-        fprintf(stderr, "pipit: --limit is 1 to %d, and --before the number of a message\n", LIMIT_MAX);
-        return EXIT_USAGE;
-    }
+    struct wanted w;
+    if (!take_wanted(o, &w)) return EXIT_USAGE;
     struct printing *arg = &(struct printing){ .json = o->json };
     int code = client_open(o, &c);
     if (!code) code = client_peer(&c, o->words[0], &peer, &conv);
     if (!code) {
         pipit_tell(c.pipit, &client_events, NULL);
-        int err = pipit_history(c.pipit, &peer, before, limit, ASK_MS_MAX, print_one, arg);
-        if (err == ERR_NOT_FOUND) code = print_here(&c, &peer, before, limit, err, arg);
+        int err = ask_server(&c, &peer, &w, arg);
+        if (err == ERR_NOT_FOUND) code = print_here(&c, &peer, &w, err, arg);
         else if (err) code = client_fail(err, pipit_why(c.pipit));
         if (code == EXIT_NO_LINK) {       /* which may be less; the exit code stays */
             fprintf(stderr, "pipit: showing what this device has\n");
-            err = pipit_history_here(c.pipit, &peer, before, limit, print_one, arg);
+            err = look_here(&c, &peer, &w, arg);
             if (err) code = client_fail(err, pipit_why(c.pipit));
         }
         if (!output_flush()) code = EXIT_USAGE;

@@ -1,7 +1,8 @@
 /* cmd_export.c - everything the server has of a user, as JSON, one object a line.
  *
  *   {"export":"account", …} {"export":"device", …}* ({"export":"conversation", …} {"export":"message", …}*)*
- *                                             and among messages "deleted", "timer": what was done to them
+ *                                             and among messages "deleted", "timer": what was done to them; "gone":
+ *                                             those of which nothing is left
  *   {"export":"end", …}
  *
  * One page of the account and one of a conversation are in memory at a time, however much there is. A file is written
@@ -46,8 +47,13 @@ static int put_message(void *arg, const struct pipit_message *m)
                                          [PIPIT_SETS_TIMER] = "timer" };
     struct exporting *e = arg;
     char id[MSG_ID_TEXT], conv[CONV_ID_TEXT], device[DEVICE_ID_TEXT];
-    msg_id_print(&m->id, id);
     conv_id_print(&m->conv, conv);
+    if (m->what == PIPIT_GONE) {
+        put_line(e, "gone", json_pack("{s:s, s:I, s:I}", "conversation", conv, "first", (json_int_t)m->seq, "last",
+                                      (json_int_t)m->gone_to));
+        return ferror(e->to) ? ERR_IO : 0;
+    }
+    msg_id_print(&m->id, id);
     device_id_print(m->device, device);
     json_t *line = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "id", id, "conversation", conv, "seq",
                              (json_int_t)m->seq, "time", (json_int_t)m->time_ms, "from", m->from.v, "device", device);

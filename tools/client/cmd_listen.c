@@ -33,6 +33,13 @@ static void on_receipt(void *arg, const struct pipit_receipt *r)
     if (l->o->json) json_receipt(stdout, r);
 }
 
+/* For programs, which count; people are told who deleted what, where that is known. */
+static void on_gone(void *arg, const struct pipit_gone *gone)
+{
+    struct listening *l = arg;
+    if (l->o->json) json_gone(stdout, &gone->conv, gone->first, gone->last);
+}
+
 static void on_synced(void *arg)
 {
     struct listening *l = arg;
@@ -113,7 +120,7 @@ static int run(struct listening *l)
     static const struct pipit_events events = {
         .on_link = on_link, .on_synced = on_synced, .on_receipt = on_receipt, .on_refused = on_refused,
         .on_later = client_on_later, .on_notice = client_on_notice,
-        .on_device = on_device,
+        .on_device = on_device, .on_gone = on_gone,
     };
     const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };    /* for output under way */
     pipit_tell(l->client.pipit, &events, l);

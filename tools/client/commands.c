@@ -73,9 +73,11 @@ const struct command commands[] = {
       "pipit list --limit 5",
       TAKES(json) | TAKES(limit), 0, 0, cmd_list },
     { "history", NULL, "WHO",
-      "The last messages (20) with WHO, from the server; without it those that this device has, and exit code 3.",
-      "pipit history bob --limit 100",
-      TAKES(json) | TAKES(limit) | TAKES(before), 1, 1, cmd_history },
+      "The last messages (20) with WHO, from the server; without it those that this device has, and exit code 3. With\n"
+      "--around the last ones before that time and the first ones from then on, half of --limit (100 at most) each.",
+      "pipit history bob --limit 100\n"
+      "pipit history bob --around \"2026-05-01 12:00\"",
+      TAKES(json) | TAKES(limit) | TAKES(before) | TAKES(around), 1, 1, cmd_history },
     { "search", NULL, "TEXT...",
       "Messages on this device that hold TEXT, whatever its case and accents, newest first (100).",
       "pipit search \"blue door\" --with bob",

@@ -28,6 +28,7 @@ enum {
     X(timeout, "timeout", "S", "end, or give up waiting, after S seconds")                                             \
     X(limit, "limit", "N", "at most N")                                                                                \
     X(before, "before", "SEQ", "those before the message with this number")                                            \
+    X(around, "around", "TIME", "those about a day or a time here: 2026-05-01, or \"2026-05-01 12:00\"")              \
     X(with, "with", "WHO", "only of the conversation with WHO")                                                        \
     X(as, "as", "NAME", "what this device calls them; else by their user name")                                        \
     X(plain, "plain", NULL, "the text alone: no picture, no full screen")                                              \
@@ -48,7 +49,7 @@ struct options {
     const char *home;
     const char *ca_file;
     const char *invite, *password_file, *new_password_file;
-    const char *before, *with, *as;
+    const char *before, *around, *with, *as;
     bool json, no_read, plain, yes, login, log_out_others, last, here;
     uint64_t count, limit;            /* 0: not given */
     uint64_t timeout_s;               /* 0: not given */

@@ -170,6 +170,7 @@ static bool take_option(struct options *o, int which, const char *value)
     case OPTION_timeout:           return take_number("timeout", value, SECONDS_MAX, &o->timeout_s);
     case OPTION_limit:             return take_number("limit", value, COUNT_MAX, &o->limit);
     case OPTION_before:            o->before = value; return true;
+    case OPTION_around:            o->around = value; return true;
     case OPTION_with:              o->with = value; return true;
     case OPTION_as:                o->as = value; return true;
     case OPTION_plain:             o->plain = true; return true;

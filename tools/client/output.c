@@ -110,11 +110,23 @@ json_t *json_deleted(const struct pipit_message *m)
     return seqs;
 }
 
+void json_gone(FILE *to, const struct conv_id *conv, uint64_t first, uint64_t last)
+{
+    char id[CONV_ID_TEXT];
+    conv_id_print(conv, id);
+    json_line(to, json_pack("{s:s, s:s, s:I, s:I}", "event", "gone", "conversation", id, "first", (json_int_t)first,
+                            "last", (json_int_t)last));
+}
+
 void json_message(FILE *to, const struct pipit_message *m)
 {
     static const char *const events[] = { [PIPIT_SAYS] = "message", [PIPIT_DELETES] = "deleted",
                                           [PIPIT_SETS_TIMER] = "timer" };
     struct bytes text = m->text;
+    if (m->what == PIPIT_GONE) {
+        json_gone(to, &m->conv, m->seq, m->gone_to);
+        return;
+    }
     json_t *line = json_record(events[m->what], m), *rest = NULL;
     switch (m->what) {
     case PIPIT_SAYS:
@@ -128,6 +140,7 @@ void json_message(FILE *to, const struct pipit_message *m)
     case PIPIT_SETS_TIMER:
         rest = json_pack("{s:I}", "seconds", (json_int_t)m->timer_s);
         break;
+    case PIPIT_GONE: break;
     }
     if (!line || !rest || json_object_update(line, rest)) abort();    /* out of memory */
     json_decref(rest);
@@ -232,6 +245,12 @@ void print_member(FILE *to, const struct pipit_member *m)
 void print_message_line(FILE *to, const struct pipit_message *m)
 {
     char time[32], timer[DURATION_TEXT_MAX];
+    if (m->what == PIPIT_GONE) {
+        uint64_t count = m->gone_to - m->seq + 1;
+        if (count == 1) fputs("[a message is gone]\n", to);
+        else fprintf(to, "[%llu messages are gone]\n", (unsigned long long)count);
+        return;
+    }
     format_time(m->time_ms, time);
     fprintf(to, "%s ", time);
     switch (m->what) {
@@ -246,6 +265,7 @@ void print_message_line(FILE *to, const struct pipit_message *m)
         duration_print(m->timer_s, timer);
         fprintf(to, "timer set to %s by %s", timer, m->from.v);
         break;
+    case PIPIT_GONE: break;
     }
     fputc('\n', to);
 }

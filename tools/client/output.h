@@ -21,6 +21,7 @@ void json_line(FILE *to, json_t *object);                     /* takes `object`;
 void json_message(FILE *to, const struct pipit_message *m);   /* what it says, or does */
 json_t *json_deleted(const struct pipit_message *m);          /* the sequences; NULL: out of memory */
 json_t *json_member(const struct pipit_member *m);            /* the same */
+void json_gone(FILE *to, const struct conv_id *conv, uint64_t first, uint64_t last);
 void json_receipt(FILE *to, const struct pipit_receipt *r);
 void json_device(FILE *to, enum pipit_device_change what, struct device_id device, const char *name);
 void json_plain(FILE *to, const char *event);                 /* {"event": …} */
@@ -35,7 +36,7 @@ void print_deletes(FILE *to, const char *by, struct bytes deleted);
 const char *refusal_text(enum pipit_what what, int err, const char *text);
 /* "bob: delivered 2026-11-24 10:00:00, read before 2026-11-26": who has a message. */
 void print_member(FILE *to, const struct pipit_member *m);
-/* "2026-11-24 10:00:00 alice: text", "2026-11-24 10:00:00 alice deleted a message" */
+/* "2026-11-24 10:00:00 alice: text", "2026-11-24 10:00:00 alice deleted a message", "[3 messages are gone]" */
 void print_message_line(FILE *to, const struct pipit_message *m);
 
 #endif

@@ -137,6 +137,7 @@ static void on_event(void *arg, const struct sync_event *e)
 {
     struct pipit *p = arg;
     const struct pipit_receipt receipt = { e->conv, e->user, e->delivered, e->read, e->time_ms };
+    const struct pipit_gone gone = { e->conv, e->user, e->seq, e->number };
     switch (e->kind) {
     case SYNC_ACCEPTED: TELL(p, on_sent, e->client_seq, &e->id); break;
     case SYNC_REFUSED:
@@ -150,7 +151,10 @@ static void on_event(void *arg, const struct sync_event *e)
     case SYNC_SYNCED:
         if (p->events && p->events->on_synced) p->events->on_synced(p->arg);
         break;
-    case SYNC_WELCOME: case SYNC_MESSAGE: case SYNC_GONE: case SYNC_MOVED: case SYNC_PONG: case SYNC_GOODBYE: break;
+    case SYNC_GONE:
+        TELL(p, on_gone, &gone);
+        break;
+    case SYNC_WELCOME: case SYNC_MESSAGE: case SYNC_MOVED: case SYNC_PONG: case SYNC_GOODBYE: break;
     }
 }
 
@@ -380,7 +384,8 @@ struct pipit_message pipit_message_of(const struct user_id *self, const struct m
     return (struct pipit_message){
         .id = m->id, .conv = m->conv, .peer = *peer, .from = m->from, .device = m->device, .seq = m->seq,
         .time_ms = msg_id_ms(&m->id), .is_own = user_id_equal(&m->from, self),
-        .is_deleted = m->kind == KIND_TOMBSTONE, .is_empty = m->body.len == 0, .what = pipit_what_of(m->kind), .text = content_of(m),
+        .is_deleted = m->kind == KIND_TOMBSTONE, .is_empty = m->body.len == 0,
+        .what = pipit_what_of(m->kind), .text = content_of(m),
         .expires_ms = m->expiry_ms, .deleted = m->kind == KIND_DELETE ? m->body : BYTES_NONE, .timer_s = seconds,
     };
 }

@@ -79,19 +79,26 @@ int pipit_who(struct pipit *p, const char *text, struct user_id *out);
 
 /* ---- what is told; set before anything that asks. Each may be NULL ---- */
 
-/* What a record of a conversation does. Only what says something has a text, and is to be answered. */
-enum pipit_what { PIPIT_SAYS, PIPIT_DELETES, PIPIT_SETS_TIMER };
+/* What a record of a conversation does. Only what says something has a text, and is to be answered. PIPIT_GONE is no
+ * record: some that there were, between those of a history. */
+enum pipit_what { PIPIT_SAYS, PIPIT_DELETES, PIPIT_SETS_TIMER, PIPIT_GONE };
 enum pipit_device_change { PIPIT_DEVICE_ADDED = 1, PIPIT_DEVICE_NAMED, PIPIT_DEVICE_REVOKED };
 struct pipit_receipt {            /* another member's cursors: all messages up to them, by sequence */
     struct conv_id conv;
     struct user_id user;
     uint64_t delivered, read, time_ms;
 };
+struct pipit_gone {               /* records that were due to this device, and of which nothing is left to come */
+    struct conv_id conv;
+    struct user_id peer;
+    uint64_t first, last;         /* their numbers in the conversation */
+};
 /* From within a call that turns or asks. In them everything may be called but what turns, asks, starts or closes. */
 struct pipit_events {
     void (*on_link)(void *arg, bool online, const char *why);        /* once for each change */
     void (*on_synced)(void *arg);                                    /* all that waited has come */
     void (*on_receipt)(void *arg, const struct pipit_receipt *receipt);
+    void (*on_gone)(void *arg, const struct pipit_gone *gone);
     void (*on_sent)(void *arg, uint64_t number, const struct msg_id *id);
     /* for good */
     void (*on_refused)(void *arg, uint64_t number, enum pipit_what what, const struct user_id *to, int err,
@@ -134,6 +141,8 @@ struct pipit_message {
     uint64_t expires_ms;          /* it disappears then, here too; 0: it stays */
     struct bytes deleted;         /* PIPIT_DELETES: by their sequences, 8 bytes each, big-endian; good like `text` */
     uint64_t timer_s;             /* PIPIT_SETS_TIMER: what comes from then on stays so long; 0: for good */
+    uint64_t gone_to;             /* PIPIT_GONE: all from `seq` to this one, both included; only `conv` and `peer` are
+                                   * set besides. They were deleted, have disappeared, or the server let them go */
 };
 
 /* Store a text of 1 to TEXT_BYTES_MAX bytes; *number_out (may be NULL) names it until it has an id. ERR_TOO_BIG,
@@ -161,6 +170,12 @@ int pipit_history(struct pipit *p, const struct user_id *peer, uint64_t before, 
 /* The same from what this device has: does not ask. */
 int pipit_history_here(struct pipit *p, const struct user_id *peer, uint64_t before, uint64_t limit,
                        pipit_message_fn *each, void *arg);
+/* The last messages before `ms` and the first ones from then on, half of `limit` (at most PAGE_RECORDS_MAX) each: from
+ * the server, and from what this device has. */
+int pipit_history_around(struct pipit *p, const struct user_id *peer, uint64_t ms, uint64_t limit, uint64_t timeout_ms,
+                         pipit_message_fn *each, void *arg);
+int pipit_history_around_here(struct pipit *p, const struct user_id *peer, uint64_t ms, uint64_t limit,
+                              pipit_message_fn *each, void *arg);
 
 /* Asks for all messages of a conversation above the sequence `after`, oldest first, a page in memory at a time. */
 int pipit_history_after(struct pipit *p, const struct conv_id *conv, const struct user_id *peer, uint64_t after,

@@ -61,19 +61,36 @@ static int is_hidden(void *arg, const struct message_row *row)
 }
 
 /* What was deleted here for its owner is not shown again, though the server has it. */
-static int give_page(struct pipit *p, struct bytes records, const struct user_id *peer, pipit_message_fn *each,
+static int give_record(struct pipit *p, const struct msg_message *record, const struct user_id *peer,
+                       pipit_message_fn *each, void *arg)
+{
+    bool hidden = false;
+    int err = home_message_by_id(p->home, &record->id, is_hidden, &hidden);
+    if (err && err != ERR_NOT_FOUND) return pipit_fail(p, err, NULL);
+    if (hidden || !pipit_is_told(record)) return 0;
+    const struct pipit_message message = pipit_message_of(&p->account.user, record, peer);
+    return each(arg, &message);
+}
+
+/* In their order: the records, and between them what is gone. */
+static int give_page(struct pipit *p, const struct msg_page *page, const struct user_id *peer, pipit_message_fn *each,
                      void *arg)
 {
+    struct bytes records = page->records, ranges = page->gone;
     struct msg_message record;
+    struct gone gone;
     int err = 0;
-    while (!err && page_next(&records, &record) == 0) {
-        bool hidden = false;
-        err = home_message_by_id(p->home, &record.id, is_hidden, &hidden);
-        if (err && err != ERR_NOT_FOUND) return pipit_fail(p, err, NULL);
-        err = 0;
-        if (hidden || !pipit_is_told(&record)) continue;
-        const struct pipit_message message = pipit_message_of(&p->account.user, &record, peer);
-        err = each(arg, &message);
+    bool has_record = page_next(&records, &record) == 0, has_gone = gone_next(&ranges, &gone) == 0;
+    while (!err && (has_record || has_gone)) {
+        if (has_gone && (!has_record || gone.from < record.seq)) {
+            const struct pipit_message message = { .conv = page->conv, .peer = *peer, .seq = gone.from,
+                                                   .what = PIPIT_GONE, .gone_to = gone.to };
+            err = each(arg, &message);
+            has_gone = gone_next(&ranges, &gone) == 0;
+        } else {
+            err = give_record(p, &record, peer, each, arg);
+            has_record = page_next(&records, &record) == 0;
+        }
     }
     return err;
 }
@@ -97,8 +114,7 @@ static int each_page(struct pipit *p, const struct user_id *peer, uint64_t befor
     }
     if (!err && m.u.page.more && count && count < limit)
         err = each_page(p, peer, first, limit - count, timeout_ms, each, arg);
-    rest = err ? BYTES_NONE : m.u.page.records;
-    if (!err) err = give_page(p, rest, peer, each, arg);
+    if (!err) err = give_page(p, &m.u.page, peer, each, arg);
     buf_fini(&answer);
     return err;
 }
@@ -126,7 +142,7 @@ static int page_after(struct pipit *p, const struct conv_id *conv, const struct 
     *last_out = 0;
     while (!err && page_next(&rest, &record) == 0) *last_out = record.seq;
     if (!err) *more_out = m.u.page.more;
-    if (!err) err = give_page(p, m.u.page.records, peer, each, arg);
+    if (!err) err = give_page(p, &m.u.page, peer, each, arg);
     buf_fini(&answer);
     return err;
 }
@@ -144,6 +160,22 @@ int pipit_history_after(struct pipit *p, const struct conv_id *conv, const struc
     }
     return err;
 }
+
+int pipit_history_around(struct pipit *p, const struct user_id *peer, uint64_t ms, uint64_t limit, uint64_t timeout_ms,
+                         pipit_message_fn *each, void *arg)
+{
+    struct msg request = { .type = MSG_HISTORY, .has_ref = true, .ref = 1 }, m;
+    struct buf answer;
+    if (limit == 0 || limit > PAGE_RECORDS_MAX) return pipit_fail(p, ERR_RANGE, "at most 100 messages around a time");
+    request.u.history = (struct msg_history){ .to = { .conv = conv_id_direct(&p->account.user, peer) }, .limit = limit,
+                                              .has_around = true, .around = ms < NUMBER_MAX ? ms : NUMBER_MAX };
+    buf_init(&answer, FRAME_BYTES_MAX);
+    int err = pipit_ask(p, &request, MSG_PAGE, timeout_ms, &answer, &m);
+    if (!err) err = give_page(p, &m.u.page, peer, each, arg);
+    buf_fini(&answer);
+    return err;
+}
+_Static_assert(PAGE_RECORDS_MAX == 100, "pipit_history_around() says so");
 
 struct handing {
     struct pipit *p;
@@ -166,6 +198,46 @@ int pipit_history_here(struct pipit *p, const struct user_id *peer, uint64_t bef
     struct conv_id conv = conv_id_direct(&p->account.user, peer);
     if (limit == 0 || limit > HISTORY_MAX) return pipit_fail(p, ERR_RANGE, "at most 10000 messages at once");
     int err = home_message_each_last(p->home, &conv, before, (uint32_t)limit, hand_over, &h);
+    return err ? pipit_fail(p, err, NULL) : 0;
+}
+
+/* Below every id of that time, above all of the time before. */
+static struct msg_id id_below(uint64_t ms)
+{
+    struct msg_id id = { { 0 } };
+    uint64_t last = ms < UINT64_C(1) << 48 ? ms : (UINT64_C(1) << 48) - 1;
+    put_u64(id.v, last << 16);
+    return id;
+}
+
+struct oldest { struct msg_id id; uint32_t count; };
+
+static int keep_oldest(void *arg, const struct message_row *row)
+{
+    struct oldest *o = arg;
+    o->id = row->m.id;
+    o->count++;
+    return 0;
+}
+
+static int hand_over_unhidden(void *arg, const struct message_row *row)
+{
+    return row->hidden ? 0 : hand_over(arg, row);
+}
+
+int pipit_history_around_here(struct pipit *p, const struct user_id *peer, uint64_t ms, uint64_t limit,
+                              pipit_message_fn *each, void *arg)
+{
+    struct handing h = { p, each, arg };
+    struct conv_id conv = conv_id_direct(&p->account.user, peer);
+    struct oldest o = { .id = id_below(ms) };
+    if (limit == 0 || limit > PAGE_RECORDS_MAX) return pipit_fail(p, ERR_RANGE, "at most 100 messages around a time");
+    int err = limit / 2 ? home_message_each_older(p->home, &conv, &o.id, (uint32_t)limit / 2, keep_oldest, &o) : 0;
+    /* From the oldest of those before, itself included, on: what is right below an id has its number less one. */
+    for (int i = 15; o.count && i >= 0 && o.id.v[i]-- == 0; i--)
+        continue;
+    uint32_t rest = (uint32_t)(limit - limit / 2);
+    if (!err) err = home_message_each_newer(p->home, &conv, &o.id, o.count + rest, hand_over_unhidden, &h);
     return err ? pipit_fail(p, err, NULL) : 0;
 }
 

@@ -14,7 +14,7 @@ _pipit() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --server | --home | --ca | --data | --to | --since | --keys | --config | --*-file | --count | --timeout | --limit | --before | --as | --with) ((i++)) ;;
+        --server | --home | --ca | --data | --to | --since | --keys | --config | --*-file | --count | --timeout | --limit | --before | --around | --as | --with) ((i++)) ;;
         -*) ;;
         *) if [ -z "$first" ]; then first=${COMP_WORDS[i]}; elif [ -z "$second" ]; then second=${COMP_WORDS[i]}; fi ;;
         esac
