@@ -65,7 +65,7 @@ struct view *log_view(struct log *log, const struct find *find)
     view->entry_count = count;
     if (find->newest)
         first += all - count;
-    for (size_t i = 0; i < count; i++)                /* spread: the first, the last, and what lies evenly between them */
+    for (size_t i = 0; i < count; i++)                /* spread: the first, the last, and others evenly between them */
         view->entries[i] = first[find->spread && !view->complete ? i * (all - 1) / (count - 1) : i];
     return view;
 }

@@ -1,9 +1,9 @@
 /* view_time.c - where a time lies; see view.h.
  *
- * Each source is searched by itself: a table by its index, a segment by halving its places, each of which costs a read of
- * one record. Sources come in the order of their smallest ids, and what was made later than all of a source that has the
- * answer need not be looked at. Of the open segment the view has places evenly spread: what lies between two of them is
- * left to the next view. */
+ * Each source is searched by itself: a table by its index, a segment by halving its places, each of which costs a read
+ * of one record. Sources come in the order of their smallest ids, and what was made later than all of a source that has
+ * the answer need not be looked at. Of the open segment the view has places evenly spread: what lies between two of
+ * them is left to the next view. */
 #include <assert.h>
 #include <string.h>
 
@@ -59,7 +59,7 @@ static int source_find_time(struct reading *r, struct source *s, uint64_t ms, ui
     return 0;
 }
 
-/* Was all that is in `s` made later than all in `best`? Not to be asked of the open segment, to which the shard adds. */
+/* Was all that is in `s` made later than all in `best`? Of the open segment nobody knows: the shard adds to it. */
 static bool is_all_later(const struct reading *r, const struct source *s, const struct source *best)
 {
     if (!best->table && best->segment == r->view->open)

@@ -2,8 +2,8 @@
  *
  * A device without a cursor begins at its `since` time, or behind what its user's devices have acknowledged where that
  * comes first: a record that reached none of them (the only one was logged out, or stayed away) is due to the next one.
- * The first record at or after a time is found by steps of view_find_time(), each a job, so the loop never waits for the
- * disk; two or three of them do, whatever the conversation.
+ * The first record at or after a time is found by steps of view_find_time(), each a job, so the loop never waits for
+ * the disk; two or three of them do, whatever the conversation.
  *
  * Nothing that is dead is given to anyone: what a page answers for and has no record of is told as gone, in one range
  * whatever its length, be it on the disk still or not. A job looks at a bounded number of dead records; when it met
@@ -206,7 +206,7 @@ static void found_time(struct chat *chat, struct reading *r, uint64_t at)
 {
     r->seeking = false;
     if (r->ask->kind == ASK_FETCH) {
-        /* Where all that there is for a member is due, the device may have been given what lay before and was erased. */
+        /* Where all that there is for a member is due, the device may have had of what lay before and was erased. */
         find_page(chat, r, at > r->first ? at - 1 : 0);
         return;
     }
@@ -281,7 +281,7 @@ static void start_history(struct chat *chat, struct reading *r)
     uint64_t before = ask->u.history.before;
     if (ask->u.history.has_around) seek_time(chat, r, r->first, r->last, ask->u.history.around);
     else if (ask->u.history.has_after) walk_up(chat, r, ask->u.history.after + 1, max);
-    else if (ask->u.history.has_before) walk_down(chat, r, before ? before - 1 : 0, max);   /* nothing is below 0, or 1 */
+    else if (ask->u.history.has_before) walk_down(chat, r, before ? before - 1 : 0, max);    /* below 0, 1: nothing */
     else walk_down(chat, r, r->last, max);
 }
 

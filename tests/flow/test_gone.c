@@ -1,5 +1,5 @@
-/* What is gone is told as a range, whatever its length and whether the disk still has it: to who was behind, and in pages.
- * And pages around a time, which show it too. */
+/* What is gone is told as a range, whatever its length and whether the disk still has it: to who was behind, and in
+ * pages. And pages around a time, which show it too. */
 #include "tests/flow/flow.h"
 #include "storage/view.h"
 #include "tests/harness/web.h"

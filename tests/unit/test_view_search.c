@@ -1,5 +1,5 @@
-/* test_view_search.c - pages without what nobody wants, and where a time lies: compared with arithmetic over the sequences,
- * wherever the records are. (What a page holds: test_view.c.) */
+/* test_view_search.c - pages without what nobody wants, and where a time lies: compared with arithmetic over the
+ * sequences, wherever the records are. (What a page holds: test_view.c.) */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -174,8 +174,9 @@ static void what_is_passed_over_takes_no_place_in_a_page(void **state)
         for (int i = 0; i < 4; i++) {
             uint32_t conv = (uint32_t)chance_below(&random, CONVS);
             struct wish wish = { .salt = chance(&random), .one_of = chance_below(&random, 30) };
-            struct find find = { .partition = rig_conv(conv), .what = FIND_RECORDS, .to = UINT64_MAX, .bytes_max = SIZE_MAX,
-                                 .max = 1 + chance_below(&random, 40), .newest = chance_below(&random, 2), .passing = true };
+            struct find find = { .partition = rig_conv(conv), .what = FIND_RECORDS, .to = UINT64_MAX,
+                                 .bytes_max = SIZE_MAX, .max = 1 + chance_below(&random, 40),
+                                 .newest = chance_below(&random, 2), .passing = true };
             if (chance_below(&random, 2)) {
                 find.from = chance_below(&random, rig->seqs[conv] + 3);
                 find.to = find.from + chance_below(&random, rig->seqs[conv] + 3);
@@ -221,8 +222,8 @@ static void an_error_of_who_is_asked_ends_the_page(void **state)
 {
     struct rig *rig = *state;
     struct wish wish = { .one_of = 1, .err = ERR_IO };
-    struct find find = { .partition = rig_conv(0), .what = FIND_RECORDS, .from = 1, .to = 9, .max = 5, .bytes_max = SIZE_MAX,
-                         .passing = true };
+    struct find find = { .partition = rig_conv(0), .what = FIND_RECORDS, .from = 1, .to = 9, .max = 5,
+                         .bytes_max = SIZE_MAX, .passing = true };
     add(rig, 0, 9);
     assert_int_equal(read_passing(rig, &find, &wish), ERR_IO);
     assert_int_equal(rig->page.count, 0);
@@ -274,7 +275,8 @@ static void a_time_is_found_wherever_its_record_lies(void **state)
         mixed += rig->logs->list->segment_count > 0 && rig->logs->list->table_count > 0;
         for (int i = 0; i < 4; i++) {
             uint32_t conv = (uint32_t)chance_below(&random, CONVS);
-            uint64_t from = chance_below(&random, 3) ? 1 : 1 + chance_below(&random, rig->seqs[conv] ? rig->seqs[conv] : 1);
+            uint64_t head = rig->seqs[conv] ? rig->seqs[conv] : 1;
+            uint64_t from = chance_below(&random, 3) ? 1 : 1 + chance_below(&random, head);
             uint64_t to = from + chance_below(&random, rig->seqs[conv] + 5);
             check_time(rig, conv, from, to, RIG_NOW_MS - 2 + chance_below(&random, rig->seqs[conv] + 6));
         }
