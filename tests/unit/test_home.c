@@ -15,10 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tools/client/home.h"
+#include "tests/unit/home_world.h"
 
 struct fixture {
-    char dir[64];                 /* the home; its parent is made and removed by the fixture */
+    char dir[WORLD_DIR];                 /* the home; its parent is made and removed by the fixture */
     struct home *home;
     struct conv_id conv;
 };
@@ -26,20 +26,10 @@ struct fixture {
 static const struct user_id alice = { "alice" }, bob = { "bob" }, carol = { "carol" };
 static const struct device_id mine = { 0xfedcba9876543210u };    /* above 2^63 */
 
-static struct home *home_at(const char *dir)
-{
-    struct home *home = NULL;
-    char why[256];
-    assert_int_equal(home_open(dir, true, &home, why), 0);
-    return home;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char parent[] = "/tmp/pipit-home-XXXXXX";
-    if (!f || !mkdtemp(parent)) return -1;
-    snprintf(f->dir, sizeof f->dir, "%s/home", parent);
+    if (!f || !world_make(f->dir)) return -1;
     f->conv = conv_id_direct(&alice, &bob);
     f->home = home_at(f->dir);
     struct account a = { .server = "ws://127.0.0.1:1", .user = alice, .device = mine };
@@ -52,11 +42,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char command[128];
     home_close(f->home);
-    *strrchr(f->dir, '/') = '\0';
-    snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
-    int rc = system(command);
+    int rc = world_remove(f->dir);
     free(f);
     return rc;
 }

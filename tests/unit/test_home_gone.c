@@ -9,30 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/home_world.h"
 #include "tools/client/home_db.h"
 
 static const struct user_id alice = { "alice" }, bob = { "bob" };
 
 struct fixture {
-    char dir[64];
+    char dir[WORLD_DIR];
     struct home *home;
     struct conv_id conv;
 };
 
-static struct home *home_at(const char *dir)
-{
-    struct home *home = NULL;
-    char why[256];
-    assert_int_equal(home_open(dir, true, &home, why), 0);
-    return home;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char parent[] = "/tmp/pipit-gone-XXXXXX";
-    if (!f || !mkdtemp(parent)) return -1;
-    snprintf(f->dir, sizeof f->dir, "%s/home", parent);
+    if (!f || !world_make(f->dir)) return -1;
     f->home = home_at(f->dir);
     f->conv = conv_id_direct(&alice, &bob);
     struct account a = { .server = "ws://127.0.0.1:1", .user = alice, .device = { 5 } };
@@ -46,11 +37,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char command[128];
     home_close(f->home);
-    *strrchr(f->dir, '/') = '\0';
-    snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
-    int rc = system(command);
+    int rc = world_remove(f->dir);
     free(f);
     return rc;
 }
