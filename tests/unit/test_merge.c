@@ -36,9 +36,9 @@ static struct sorted *open_table(struct merging *m, uint64_t serial)
     return table;
 }
 
-/* TABLES tables of as many segments, and one more of the last segment again. */
 static const atomic_uint none;           /* no commit is under way */
 
+/* TABLES tables of as many segments, and one more of the last segment again. */
 static int setup(void **state)
 {
     struct merging *m = calloc(1, sizeof *m);
@@ -51,8 +51,8 @@ static int setup(void **state)
     struct segment_list *list = list_get(m->rig.logs);
     assert_true(list->segment_count >= TABLES);
     for (uint64_t i = 0; i <= TABLES; i++) {
-        m->work = (struct keep_work){ .fs = disk_fs(m->rig.disk), .dir = KEEPRIG_DIR, .commits = &none, .how = &m->rig.how,
-                                      .report = &m->report, .serial = i + 1 };
+        m->work = (struct keep_work){ .fs = disk_fs(m->rig.disk), .dir = KEEPRIG_DIR, .commits = &none,
+                                      .how = &m->rig.how, .report = &m->report, .serial = i + 1 };
         assert_int_equal(sort_segment(&m->work, list->segments[i < TABLES ? i : TABLES - 1]), 0);
         m->tables[i] = open_table(m, i + 1);
     }
