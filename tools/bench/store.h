@@ -42,8 +42,11 @@ void town_load(struct town *town, uint64_t count, uint64_t begin_ms, uint64_t en
 void town_flush(struct town *town);
 /* A message of conversation c, and its mark, appended to the open batch: 0 or ERR_FULL. */
 int town_say(struct town *town, uint32_t c, uint64_t now_ms);
-/* The same without its mark and without telling the rows of it: what log and seal cost, alone. */
-int town_append(struct town *town, uint32_t c, uint64_t now_ms);
+/* The same in two steps, without its mark and without telling the rows of it: made ahead, and appended, which is what
+ * log and seal cost, alone. What was drafted must be appended in that order. */
+struct draft { uint32_t conv; struct record head; struct entry entry; uint64_t body[BENCH_BODY_BYTES / 8]; };
+void town_draft(struct town *town, uint32_t c, uint64_t now_ms, struct draft *out);
+int town_append(struct town *town, struct draft *draft);
 uint32_t town_draw(struct town *town);               /* a conversation, by its size */
 uint64_t town_random(struct town *town);
 

@@ -64,15 +64,22 @@ static void committer_give(struct committer *c, struct batch *batch)
     pthread_mutex_unlock(&c->lock);
 }
 
-static void engine_round(struct town *town, struct committer *c, uint32_t size, uint64_t now_ms, struct side *side)
+/* `drafts` has room for a turn. Returns the bytes of its records. */
+static uint64_t engine_round(struct town *town, struct committer *c, uint32_t size, struct draft *drafts,
+                             struct side *side)
 {
     struct batch *batch = NULL;
     struct log *log = town->store.log[0];
+    uint64_t bytes = 0, now_ms = msg_id_ms(&town->convs[0].last_id);
+    for (uint32_t i = 0; i < BATCHES * size; i++) {              /* what people write is not the log's to make */
+        town_draft(town, town_draw(town), now_ms, &drafts[i]);
+        bytes += record_bytes(&drafts[i].head, &drafts[i].entry);
+    }
     c->side = side;
     uint64_t began = now_ns();
     for (int b = 0; b < BATCHES; b++) {
         for (uint32_t i = 0; i < size; i++) {
-            int err = town_append(town, town_draw(town), now_ms);
+            int err = town_append(town, &drafts[(uint32_t)b * size + i]);
             if (err) die("append: %s", err_text(err));
         }
         committer_wait(c);
@@ -84,6 +91,7 @@ static void engine_round(struct town *town, struct committer *c, uint32_t size, 
     log_done(log, batch, 0);
     side->ns += now_ns() - began;
     side->records += (uint64_t)BATCHES * size;
+    return bytes;
 }
 
 static void floor_round(int file, const uint8_t *bytes, size_t len, uint64_t *at, uint32_t size, struct side *side)
@@ -109,9 +117,10 @@ static void print_side(const char *name, uint32_t size, const struct side *side)
 static void measure(struct town *town, struct committer *c, int file, uint64_t *at, uint32_t size, uint32_t rounds)
 {
     static struct side engine, floor;
-    uint64_t bytes = town->message_bytes, now_ms = msg_id_ms(&town->convs[0].last_id);
-    engine_round(town, c, size, now_ms, &engine);                /* warm-up, and how many bytes a batch has */
-    size_t len = (size_t)((town->message_bytes - bytes) / BATCHES);
+    struct draft *drafts = calloc((size_t)BATCHES * size, sizeof *drafts);
+    if (!drafts) die("out of memory");
+    /* Warm-up, and how many bytes a batch has. */
+    size_t len = (size_t)(engine_round(town, c, size, drafts, &engine) / BATCHES);
     uint8_t *room = malloc(len);
     if (!room) die("out of memory");
     for (size_t i = 0; i < len; i++) room[i] = (uint8_t)town_random(town);
@@ -119,10 +128,11 @@ static void measure(struct town *town, struct committer *c, int file, uint64_t *
     memset(&engine, 0, sizeof engine);
     memset(&floor, 0, sizeof floor);
     for (uint32_t r = 0; r < rounds * TURNS; r++) {
-        engine_round(town, c, size, now_ms, &engine);
+        engine_round(town, c, size, drafts, &engine);
         floor_round(file, room, len, at, size, &floor);
     }
     free(room);
+    free(drafts);
     print_side("engine", size, &engine);
     print_side("floor", size, &floor);
 }

@@ -131,45 +131,46 @@ static void fresh_id(struct town *town, const struct msg_id *before, uint64_t no
     *out = msg_id_next(before, now_ms, (const uint8_t *)&random);
 }
 
-/* The next message of the conversation. */
-struct saying { struct record head; struct entry entry; uint64_t body[BENCH_BODY_BYTES / 8]; };
-
-static int append_message(struct town *town, uint32_t c, uint64_t now_ms, struct saying *s)
+void town_draft(struct town *town, uint32_t c, uint64_t now_ms, struct draft *out)
 {
     struct town_conv *conv = &town->convs[c];
-    for (size_t i = 0; i < sizeof s->body / sizeof *s->body; i++) s->body[i] = town_random(town);
-    uint32_t sender = 2 * c + (uint32_t)(s->body[0] & 1);
-    s->head = (struct record){ .seq = conv->head + 1, .kind = FOLD_KIND_MESSAGE, .flags = 1,
-                               .counted = conv->head + 1 };
-    s->entry = (struct entry){ .sender = bench_user(sender), .device = bench_device(sender), .client_seq = s->head.seq,
-                               .settled = s->head.seq, .body = bytes_of(s->body, sizeof s->body) };
+    for (size_t i = 0; i < sizeof out->body / sizeof *out->body; i++) out->body[i] = town_random(town);
+    uint32_t sender = 2 * c + (uint32_t)(out->body[0] & 1);
+    out->conv = c;
+    out->head = (struct record){ .seq = conv->head + 1, .kind = FOLD_KIND_MESSAGE, .flags = 1,
+                                 .counted = conv->head + 1 };
+    out->entry = (struct entry){ .sender = bench_user(sender), .device = bench_device(sender),
+                                 .client_seq = out->head.seq, .settled = out->head.seq,
+                                 .body = bytes_of(out->body, sizeof out->body) };
     if (conv->head == 0) {
-        s->entry.member_count = 2;
-        s->entry.members[0] = bench_user(2 * c);
-        s->entry.members[1] = bench_user(2 * c + 1);
+        out->entry.member_count = 2;
+        out->entry.members[0] = bench_user(2 * c);
+        out->entry.members[1] = bench_user(2 * c + 1);
     }
-    fresh_id(town, &conv->last_id, now_ms, &s->head.id);
-    int err = append(town, conv, &s->head, &s->entry);
-    if (err) return err;
-    conv->head = s->head.seq;
-    conv->last_id = s->head.id;
-    town->messages++;
-    town->message_bytes += record_bytes(&s->head, &s->entry);
-    return 0;
+    fresh_id(town, &conv->last_id, now_ms, &out->head.id);
+    conv->head = out->head.seq;
+    conv->last_id = out->head.id;
 }
 
-int town_append(struct town *town, uint32_t c, uint64_t now_ms)
+int town_append(struct town *town, struct draft *draft)
 {
-    struct saying s;
-    return append_message(town, c, now_ms, &s);
+    return append(town, &town->convs[draft->conv], &draft->head, &draft->entry);
 }
 
 int town_say(struct town *town, uint32_t c, uint64_t now_ms)
 {
     struct town_conv *conv = &town->convs[c];
-    struct saying s;
-    int err = append_message(town, c, now_ms, &s);
-    if (err) return err;
+    struct msg_id last_id = conv->last_id;
+    struct draft s;
+    town_draft(town, c, now_ms, &s);
+    int err = town_append(town, &s);
+    if (err) {
+        conv->head--;
+        conv->last_id = last_id;
+        return err;
+    }
+    town->messages++;
+    town->message_bytes += record_bytes(&s.head, &s.entry);
     must(fold_record(town->fold, &s.head, &s.entry), "fold");
 
     uint32_t receiver = (2 * c + (uint32_t)(s.body[0] & 1)) ^ 1;
