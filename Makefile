@@ -166,7 +166,8 @@ soak: $(BUILD)/tests/soak/soak
 FUZZ_SAN := fuzzer-no-link,address,undefined
 $(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB_HARNESS) $(LIB_CLIENT) $(LIB_SERVER) $(LIB_STORAGE) $(LIB_PROTO)
 	@mkdir -p $(@D)
-	$(call run_quiet,ld $@) $(CC) $^ -fsanitize=fuzzer $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -o $@
+	$(call run_quiet,ld $@) $(CC) -Wl,--start-group $^ -Wl,--end-group -fsanitize=fuzzer $(LDFLAGS_ALL) $(LIBS_SERVER) $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_CLIENT) -o $@
+$(BUILD)/fuzzers/ctl: $(call obj,$(filter-out %/main.c,$(wildcard tools/ctl/*.c)))
 fuzzers: $(FUZZERS)
 fuzz:
 	@$(MAKE) CC=clang SAN=$(FUZZ_SAN) OPT='-O1 -g' BUILD=$(BUILD)/fuzz fuzzers

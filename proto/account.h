@@ -119,5 +119,8 @@ void export_add_device(struct export *e, const struct export_device *d);
 void export_add_conv(struct export *e, const struct export_conv *c);
 /* `more`: the conversation to go on behind; NULL: this is the last page. 0, ERR_NOMEM or buf's error. */
 int export_encode(struct export *e, const struct conv_id *more, struct buf *to);
+/* What a query asks for: `after=` a conversation's id, the last one of several; other fields are passed over. All zero:
+ * from the first. ERR_MALFORMED: it is no id, and *after_out is all zero. */
+int export_query_parse(const char *query, struct conv_id *after_out);
 
 #endif

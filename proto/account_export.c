@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/err.h"
 
@@ -83,4 +84,21 @@ int export_encode(struct export *e, const struct conv_id *more, struct buf *to)
     int err = len > 0 ? to->err : ERR_NOMEM;
     if (!err && json_dumpb(e->root, (char *)at, len, JSON_COMPACT) != len) err = ERR_NOMEM;
     return err;
+}
+
+int export_query_parse(const char *query, struct conv_id *after_out)
+{
+    static const struct conv_id from_the_first;
+    static const char name[] = "after=";
+    *after_out = from_the_first;
+    for (const char *at = query; *at;) {
+        size_t len = strcspn(at, "&"), skip = sizeof name - 1;
+        if (len >= skip && memcmp(at, name, skip) == 0 && conv_id_parse(bytes_of(at + skip, len - skip), after_out)) {
+            *after_out = from_the_first;
+            return ERR_MALFORMED;
+        }
+        at += len;
+        if (*at == '&') at++;
+    }
+    return 0;
 }

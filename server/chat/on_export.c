@@ -11,20 +11,9 @@ static const struct conv_id from_the_first;
 
 static int export_begin(struct http_task *t, const struct http_request *request)
 {
-    static const char name[] = "after=";
-    t->after = from_the_first;
-    for (const char *at = request->query; *at;) {
-        size_t len = strcspn(at, "&");
-        if (len >= sizeof name - 1 && memcmp(at, name, sizeof name - 1) == 0) {
-            t->why = "after is not what a page before this one said";
-            if (conv_id_parse(bytes_of(at + sizeof name - 1, len - (sizeof name - 1)), &t->after) != 0)
-                return ERR_MALFORMED;
-            t->why = NULL;
-        }
-        at += len;
-        if (*at == '&') at++;
-    }
-    return 0;
+    int err = export_query_parse(request->query, &t->after);
+    if (err) t->why = "after is not what a page before this one said";
+    return err;
 }
 
 static int add_account(struct export **e_out, const struct user_id *user, struct facts *facts)
