@@ -59,8 +59,9 @@ struct keeping {
     uint64_t bytes_per_s;              /* 0: as fast as it goes */
     uint64_t now_ms;
     atomic_bool stop, rest;            /* any thread: end soon; wait until it is false again */
-    uint64_t steps, sorted;
-    atomic_uint_least64_t bytes;       /* read and written */
+    uint64_t sorted;
+    atomic_uint_least64_t bytes;       /* read and written … */
+    uint64_t sorting_bytes;            /* … of these, until the last sort was done */
     /* -- below: store_keep.c alone -- */
     uint64_t due_ns;
     pthread_t thread;

@@ -156,7 +156,7 @@ size_rows() {    # SIZE
 }
 
 stall_rows() {
-    row "keeper meanwhile" "$(num "$(get stall stall_keeper_mib)") MiB: $(get stall stall_sorted) sorts, $(get stall stall_merge_steps) steps of merges"
+    row "keeper meanwhile" "$(num "$(get stall stall_keeper_mib)") MiB: $(get stall stall_sorted) sorts, then $(num "$(get stall stall_merge_mib)") MiB of a merge"
     local what
     for what in commit page; do
         ratio_row "while sorting and merging: $what p99, beside without" us "$(get stall stall_${what}_with_p99)" \

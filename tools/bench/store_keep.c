@@ -48,8 +48,9 @@ void keeping_run(struct keeping *k)
     struct keep_report report;
     int err;
     while (!(err = logs_keep(k->town->store.logs, &how, &report)) && report.did != KEEP_NOTHING) {
-        k->steps++;
-        k->sorted += report.did == KEEP_SORTED;
+        if (report.did != KEEP_SORTED) continue;
+        k->sorted++;
+        k->sorting_bytes = atomic_load(&k->bytes);
     }
     if (err && err != ERR_AGAIN) die("keeping: %s in %s", err_text(err), report.bad_file);
 }

@@ -110,6 +110,6 @@ void store_stall(const char *dir)
     print("stall_page_with", &pages[1]);
     figure((double)k.bytes / (1 << 20), "stall_keeper_mib");
     figure((double)k.sorted, "stall_sorted");
-    figure((double)k.steps - (double)k.sorted, "stall_merge_steps");
+    figure((double)(k.bytes - k.sorting_bytes) / (1 << 20), "stall_merge_mib");
     town_close(&town);
 }
