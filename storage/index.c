@@ -127,6 +127,27 @@ int index_add(struct index *index, const struct conv_id *partition, const struct
     return err;
 }
 
+void index_warm(const struct index *index, const struct conv_id *partition, unsigned step)
+{
+    if (!index->slot_count)
+        return;
+    uint32_t slot = (uint32_t)XXH3_64bits(partition->v, sizeof partition->v) & (index->slot_count - 1);
+    if (step == 0) {
+        __builtin_prefetch(&index->slots[slot]);
+        return;
+    }
+    if (!index->slots[slot])
+        return;
+    /* Where probing went on it is another's, and nothing is gained. */
+    const struct index_part *part = &index->parts[index->slots[slot] - 1];
+    if (step == 1) {
+        __builtin_prefetch(part);
+        __builtin_prefetch((const char *)part + sizeof *part - 1);
+    } else if (part->records.at) {
+        __builtin_prefetch(part->records.at + (part->records.count ? part->records.count - 1 : 0));
+    }
+}
+
 static struct index_entry *run_pack(struct index_run *run, struct index_entry *to)
 {
     if (run->count)

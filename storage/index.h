@@ -36,6 +36,9 @@ void index_fini(struct index *index);
 /* Returns 0, ERR_NOMEM (unchanged), or ERR_CORRUPT: a sequence not above the partition's last, or a mark placed below
  * its last. No log holds that, so who replays one refuses it and who appends asserts. */
 int index_add(struct index *index, const struct conv_id *partition, const struct index_entry *entry);
+/* A record of this partition is about to be added: what that will look at is fetched into the cache, without waiting.
+ * `step` 0 for all of them, then 1, then 2: each needs what the one before has fetched. Changes nothing. */
+void index_warm(const struct index *index, const struct conv_id *partition, unsigned step);
 /* After the last index_add(). Without memory for it the runs stay as they are: only slack is lost. */
 void index_pack(struct index *index);
 /* The entries with from <= seq <= to: the first of them in *first_out. */

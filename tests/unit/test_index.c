@@ -60,6 +60,8 @@ static void ranges_are_those_of_a_plain_array_before_and_after_packing(void **st
         model[n].part = part;
         model[n].entry = entry_of(seq[part], n + 1, is_mark ? RECORD_KIND_MARKS : 1);
         struct conv_id conv = rig_conv(part);
+        if (chance_below(&random, 2))
+            for (unsigned step = 0; step < 3; step++) index_warm(&index, &conv, step);
         assert_int_equal(index_add(&index, &conv, &model[n].entry), 0);
     }
     assert_int_equal(index.entry_count, ENTRIES);
