@@ -43,6 +43,22 @@ static inline struct conv_id conv_of(const char *a, const char *b)
     return conv_id_direct(&x, &y);
 }
 
+/* Ask for a page, and its answer: `history` says of what. */
+static inline const struct msg *ask_history(struct talker *t, struct msg_history history)
+{
+    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t), .u.history = history };
+    talker_send(t, &m);
+    return talker_answer(t, m.ref);
+}
+
+/* As many of the newest with somebody as a page takes, before the sequence `before`; 0: of all. */
+static inline const struct msg *ask_newest(struct talker *t, const char *with, uint64_t before)
+{
+    return ask_history(t, (struct msg_history){ .to = { .is_user = true, .user = rig_user(with) },
+                                                .has_before = before != 0, .before = before,
+                                                .limit = PAGE_RECORDS_MAX });
+}
+
 /* The next MESSAGE, whatever else comes. */
 static inline void expect_text(struct talker *t, const char *text)
 {

@@ -68,13 +68,8 @@ static void check_history(struct talker *bob, const struct sender *s, unsigned c
     unsigned seen = 0;
     bool more = true;
     while (more) {
-        struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(bob) };
-        m.u.history.to.conv = s->conv;
-        m.u.history.has_after = true;
-        m.u.history.after = after;
-        m.u.history.limit = PAGE_RECORDS_MAX;
-        talker_send(bob, &m);
-        const struct msg *answer = talker_answer(bob, m.ref);
+        const struct msg *answer = ask_history(bob, (struct msg_history){ .to.conv = s->conv, .has_after = true,
+                                                                          .after = after, .limit = PAGE_RECORDS_MAX });
         assert_int_equal(answer->type, MSG_PAGE);
         struct bytes rest = answer->u.page.records, text;
         struct msg_message record;

@@ -172,11 +172,8 @@ static void an_inbox_is_no_conversation(void **state)
     struct talker *a = rig_talk(rig, "alice", 0);
     struct user_id alice = rig_user("alice"), bob = rig_user("bob");
     for (int i = 0; i < 2; i++) {
-        struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(a) };
-        m.u.history.to.conv = conv_id_inbox(i ? &alice : &bob);
-        m.u.history.limit = 1;
-        talker_send(a, &m);
-        assert_error(talker_answer(a, m.ref), ERR_NOT_FOUND);
+        struct msg_history inbox = { .to.conv = conv_id_inbox(i ? &alice : &bob), .limit = 1 };
+        assert_error(ask_history(a, inbox), ERR_NOT_FOUND);
     }
     talker_close(a);
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "tests/flow/flow.h"
+#include "tests/flow/sorting.h"
 #include "tests/harness/owner.h"
 
 enum { MESSAGES = 40 };
@@ -45,18 +46,6 @@ static long size_of(const char *path)
     return (long)st.st_size;
 }
 
-static const struct msg *ask_history(struct talker *t, const char *with, uint64_t before)
-{
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history.to.is_user = true;
-    m.u.history.to.user = rig_user(with);
-    m.u.history.has_before = before != 0;
-    m.u.history.before = before;
-    m.u.history.limit = PAGE_RECORDS_MAX;
-    talker_send(t, &m);
-    return talker_answer(t, m.ref);
-}
-
 /* Sequences of a page, from the first to the last, in `seqs`; how many. */
 static size_t seqs_of(const struct msg *m, uint64_t seqs[static PAGE_RECORDS_MAX])
 {
@@ -89,7 +78,7 @@ static void a_server_that_refuses_a_damaged_log_starts_after_a_cut_where_verify_
         assert_int_equal(talker_expect(b, MSG_MESSAGE)->u.message.seq, seq);
         talker_cursor(b, MSG_DELIVERED, &conv, seq);
     }
-    ask_history(b, "alice", 0);                                /* what was said before it is taken then */
+    ask_newest(b, "alice", 0);                                /* what was said before it is taken then */
     talker_close(b);
     rig_down(rig);
     snprintf(path, sizeof path, "%s/log/0000-0000000000000001.seg", rig_folder(rig));
@@ -126,7 +115,7 @@ static void a_server_that_refuses_a_damaged_log_starts_after_a_cut_where_verify_
 
     /* What lay before the cut is served, what lay behind it is not, and sequences go on. */
     struct talker *a = rig_talk(rig, "alice", 0);
-    size_t left = seqs_of(ask_history(a, "carol", 0), seqs);
+    size_t left = seqs_of(ask_newest(a, "carol", 0), seqs);
     assert_true(left > 0 && left < MESSAGES / 2);
     for (size_t i = 0; i < left; i++) assert_int_equal(seqs[i], i + 1);
     assert_int_equal(send_text(a, "carol", MESSAGES + 1, "said after").seq, MESSAGES / 2 + 1);
@@ -148,26 +137,6 @@ static void a_server_that_refuses_a_damaged_log_starts_after_a_cut_where_verify_
     rig_free(rig);
 }
 
-static uint64_t all_flushed(void *arg, uint32_t log)
-{
-    (void)arg, (void)log;
-    return UINT64_MAX;
-}
-
-static void sort_all(struct rig *rig)
-{
-    char why[256];
-    struct store store;
-    struct store_opening opening = { .shards = 1, .now_ms = 1700000000000 };
-    struct keep_how how = { .flushed = all_flushed, .now_ms = 1700000000000 };
-    struct keep_report report;
-    assert_int_equal(store_open(fsio_posix(), rig_folder(rig), &opening, &store, why), 0);
-    do {
-        assert_int_equal(logs_keep(store.logs, &how, &report), 0);
-    } while (report.did != KEEP_NOTHING);
-    store_close(&store);
-}
-
 static void a_flipped_byte_in_a_sorted_file_is_named_and_only_its_page_is_refused(void **state)
 {
     (void)state;
@@ -180,7 +149,7 @@ static void a_flipped_byte_in_a_sorted_file_is_named_and_only_its_page_is_refuse
     for (uint64_t i = 0; i < MESSAGES; i++) send_text(a, i % 2 ? "carol" : "bob", i + 1, text);
     talker_close(a);
     rig_down(rig);
-    sort_all(rig);
+    sort_all(rig, 1);
     snprintf(path, sizeof path, "%s/log/sorted-0000000000000001.seg", rig_folder(rig));
     flip(path, 5000);                                          /* the first messages of one of the two */
 
@@ -196,14 +165,14 @@ static void a_flipped_byte_in_a_sorted_file_is_named_and_only_its_page_is_refuse
     static const char *const names[] = { "bob", "carol" };
     int refused = 0;
     for (int i = 0; i < 2; i++) {
-        const struct msg *m = ask_history(a, names[i], 6);     /* the oldest five */
+        const struct msg *m = ask_newest(a, names[i], 6);     /* the oldest five */
         if (m->type == MSG_ERROR) {
             assert_error(m, ERR_DAMAGED);
             refused++;
         } else {
             assert_int_equal(seqs_of(m, seqs), 5);
         }
-        size_t newest = seqs_of(ask_history(a, names[i], 0), seqs);
+        size_t newest = seqs_of(ask_newest(a, names[i], 0), seqs);
         assert_true(newest > 0);
         assert_int_equal(seqs[newest - 1], MESSAGES / 2);
         assert_int_equal(send_text(a, names[i], MESSAGES + 1 + (uint64_t)i, "and on").seq, MESSAGES / 2 + 1);

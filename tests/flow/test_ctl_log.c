@@ -1,6 +1,7 @@
 /* test_ctl_log.c - pipitctl's log commands on a real folder: beside a running server, after it, before and after
  * sorting, and on damage of any byte. */
 #include "tests/flow/flow.h"
+#include "tests/flow/sorting.h"
 #include "tests/harness/chance.h"
 #include "tests/harness/owner.h"
 
@@ -35,29 +36,6 @@ static int teardown(void **state)
 {
     rig_free(*state);
     return 0;
-}
-
-static uint64_t all_flushed(void *arg, uint32_t log)
-{
-    (void)arg;
-    (void)log;
-    return UINT64_MAX;
-}
-
-/* What the keeper makes of the folder of a server that is down. */
-static void sort_all(struct rig *rig)
-{
-    char why[256];
-    struct store store;
-    struct store_opening opening = { .shards = 2, .now_ms = 1700000000000 };
-    struct keep_how how = { .flushed = all_flushed, .now_ms = 1700000000000 };
-    struct keep_report report;
-    assert_int_equal(store_open(fsio_posix(), rig_folder(rig), &opening, &store, why), 0);
-    do {
-        assert_int_equal(logs_keep(store.logs, &how, &report), 0);
-    } while (report.did != KEEP_NOTHING);
-    assert_true(report.tables > 0);
-    store_close(&store);
 }
 
 static size_t count_lines(const char *text, const char *with)
@@ -109,7 +87,7 @@ static void sorted_files_show_the_same(void **state)
 {
     struct rig *rig = *state;
     rig_down(rig);
-    sort_all(rig);
+    sort_all(rig, 2);
     expect_all_shown(rig);
     assert_int_equal(ctl_on(rig, WORDS("log", "ls")), 0);
     assert_said(said.out, " sorted ");
@@ -176,7 +154,7 @@ static void a_flipped_bit_is_named_with_its_file_wherever_it_is(void **state)
     struct rig *rig = *state;
     rig_down(rig);
     expect_flips_found(rig, "-0000000000000001.seg");
-    sort_all(rig);
+    sort_all(rig, 2);
     expect_flips_found(rig, "sorted-");
 }
 

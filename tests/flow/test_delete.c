@@ -42,11 +42,8 @@ static const struct msg *ask_timer(struct talker *t, const char *with, uint64_t 
 /* What HISTORY gives of the record `seq`: kind 2 when it is gone, and the page says so. */
 static struct msg_message look(struct talker *t, const char *with, uint64_t seq)
 {
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history = (struct msg_history){ .to = { .is_user = true, .user = rig_user(with) }, .has_after = true,
-                                        .after = seq - 1, .limit = 1 };
-    talker_send(t, &m);
-    const struct msg *page = talker_answer(t, m.ref);
+    const struct msg *page = ask_history(t, (struct msg_history){ .to = { .is_user = true, .user = rig_user(with) },
+                                                                  .has_after = true, .after = seq - 1, .limit = 1 });
     struct msg_message record;
     struct gone gone;
     assert_int_equal(page->type, MSG_PAGE);

@@ -11,16 +11,6 @@
 static const char erase_both[] = "{\"do\":\"erase-conversation\",\"with\":[\"alice\",\"bob\"]}";
 static const char erase_alice[] = "{\"do\":\"erase-user\",\"user\":\"alice\"}";
 
-static const struct msg *history(struct talker *t, const char *with)
-{
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history.to.is_user = true;
-    m.u.history.to.user = rig_user(with);
-    m.u.history.limit = PAGE_RECORDS_MAX;
-    talker_send(t, &m);
-    return talker_answer(t, m.ref);
-}
-
 /* How many records are there to be read, and the first one's sequence. */
 static size_t records_of(const struct msg *m, uint64_t *first_out)
 {
@@ -93,7 +83,7 @@ static void nothing_is_read_of_an_erased_conversation_and_its_numbering_goes_on(
     expect_ok(rig, erase_both);
     for (int restarted = 0; restarted < 2; restarted++) {
         struct talker *a = rig_talk(rig, "alice", 0), *b = rig_talk(rig, "bob", 0);
-        const struct msg *m = history(b, "alice");
+        const struct msg *m = ask_newest(b, "alice", 0);
         assert_int_equal(records_of(m, &first), restarted ? 1 : 0);
         assert_int_equal(m->u.page.head, restarted ? 6 : 5);
         if (restarted) assert_int_equal(first, 6);
@@ -104,7 +94,7 @@ static void nothing_is_read_of_an_erased_conversation_and_its_numbering_goes_on(
             assert_text(m, "anew");
             assert_int_equal(m->u.message.seq, seq);
         }
-        assert_int_equal(records_of(history(a, "bob"), &first), 1 + restarted);
+        assert_int_equal(records_of(ask_newest(a, "bob", 0), &first), 1 + restarted);
         talker_close(a);
         talker_close(b);
         rig_down(rig);
@@ -137,7 +127,7 @@ static void what_lies_under_an_older_key_is_gone_and_never_damaged(void **state)
         const struct msg *m = talker_expect(b, MSG_MESSAGE);
         assert_text(m, "anew");
         assert_int_equal(m->u.message.seq, 6);
-        m = history(b, "alice");
+        m = ask_newest(b, "alice", 0);
         assert_int_equal(records_of(m, &first), 1);
         assert_int_equal(first, 6);
         struct msg info = { .type = MSG_INFO, .has_ref = true, .ref = talker_ref(b) };
@@ -184,7 +174,7 @@ static void a_repeat_of_an_erased_send_is_no_message_again(void **state)
     expect_ok(rig, erase_both);
     assert_error(say_text(a, "bob", 5, "for nobody else"), ERR_SETTLED);
     assert_int_equal(say_text(a, "bob", 7, "anew")->type, MSG_ACCEPTED);
-    assert_int_equal(records_of(history(a, "bob"), &first), 1);
+    assert_int_equal(records_of(ask_newest(a, "bob", 0), &first), 1);
     talker_close(a);
 }
 
@@ -254,7 +244,7 @@ static void an_erased_user_is_out_and_nothing_is_left_but_a_name_that_nobody_get
     for (int restarted = 0; restarted < 2; restarted++) {
         assert_false(has_user(rig, "alice"));
         assert_error(say_text(b, "alice", 1 + (uint64_t)restarted, "are you there?"), ERR_NOT_FOUND);
-        assert_error(history(b, "alice"), ERR_NOT_FOUND);
+        assert_error(ask_newest(b, "alice", 0), ERR_NOT_FOUND);
         expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"alice\"],\"password\":\"a password\"}"), ERR_EXISTS,
                        "alice: ");
         expect_refused(ask(rig, "{\"do\":\"user-add\",\"users\":[\"a1ice\"],\"password\":\"a password\"}"), ERR_EXISTS,
@@ -284,14 +274,9 @@ static void who_is_connected_finds_the_conversation_gone_and_all_else_as_it_was(
     expect_ok(rig, erase_alice);
     talker_cursor(b, MSG_DELIVERED, &conv, 5);             /* of what it had: without a ref nobody is answered */
     talker_cursor(b, MSG_READ, &conv, 5);
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(b) };
-    m.u.history.to.conv = conv;
-    m.u.history.has_after = true;
-    m.u.history.after = 3;
-    m.u.history.limit = PAGE_RECORDS_MAX;
-    talker_send(b, &m);
-    assert_error(talker_answer(b, m.ref), ERR_NOT_FOUND);
-    m = (struct msg){ .type = MSG_INFO, .has_ref = true, .ref = talker_ref(b) };
+    struct msg_history rest = { .to.conv = conv, .has_after = true, .after = 3, .limit = PAGE_RECORDS_MAX };
+    assert_error(ask_history(b, rest), ERR_NOT_FOUND);
+    struct msg m = { .type = MSG_INFO, .has_ref = true, .ref = talker_ref(b) };
     m.u.info.to.conv = conv;
     m.u.info.seq = 2;
     talker_send(b, &m);
@@ -390,7 +375,7 @@ static void a_stop_in_the_middle_is_gone_on_with_at_the_next_start(void **state)
     rig_up(rig);
     if (has_user(rig, "alice")) return;            /* it had not begun */
     struct talker *b = rig_talk(rig, "bob", 0);
-    assert_error(history(b, "alice"), ERR_NOT_FOUND);
+    assert_error(ask_newest(b, "alice", 0), ERR_NOT_FOUND);
     talker_close(b);
     expect_refused(ask(rig, erase_alice), ERR_GONE, "erased already");
 }

@@ -13,11 +13,7 @@ static struct rig *rig_of(uint16_t shards)
 
 static const struct msg *history(struct talker *t, const struct conv_id *conv)
 {
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history.to.conv = *conv;
-    m.u.history.limit = PAGE_RECORDS_MAX;
-    talker_send(t, &m);
-    return talker_answer(t, m.ref);
+    return ask_history(t, (struct msg_history){ .to.conv = *conv, .limit = PAGE_RECORDS_MAX });
 }
 
 static size_t history_count(struct talker *t, const struct conv_id *conv)

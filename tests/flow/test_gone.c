@@ -53,13 +53,10 @@ static uint64_t delete_one(struct talker *t, const char *with, uint64_t client_s
 static const struct msg *ask_page(struct talker *t, const char *with, uint64_t before, uint64_t after, uint64_t around,
                                   uint64_t limit)
 {
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history = (struct msg_history){
+    const struct msg *page = ask_history(t, (struct msg_history){
         .to = { .is_user = true, .user = rig_user(with) }, .has_before = before != NIL, .before = before,
         .has_after = after != NIL, .after = after, .has_around = around != NIL, .around = around, .limit = limit,
-    };
-    talker_send(t, &m);
-    const struct msg *page = talker_answer(t, m.ref);
+    });
     assert_int_equal(page->type, MSG_PAGE);
     return page;
 }

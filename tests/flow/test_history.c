@@ -5,19 +5,11 @@
 
 #define NIL UINT64_MAX
 
-static const struct msg *ask_history(struct talker *t, const char *with, uint64_t before, uint64_t after,
-                                     uint64_t limit)
+static const struct msg *ask_page(struct talker *t, const char *with, uint64_t before, uint64_t after, uint64_t limit)
 {
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history.to.is_user = true;
-    m.u.history.to.user = rig_user(with);
-    m.u.history.has_before = before != NIL;
-    m.u.history.has_after = after != NIL;
-    m.u.history.before = before;
-    m.u.history.after = after;
-    m.u.history.limit = limit;
-    talker_send(t, &m);
-    return talker_answer(t, m.ref);
+    return ask_history(t, (struct msg_history){ .to = { .is_user = true, .user = rig_user(with) },
+                                                .has_before = before != NIL, .has_after = after != NIL, .before = before,
+                                                .after = after, .limit = limit });
 }
 
 /* The page holds just the sequences first..last (none: first > last). */
@@ -43,21 +35,21 @@ static void pages_go_back_from_the_head_and_forward_from_a_sequence(void **state
     rig_up(rig);
     struct talker *a = rig_talk(rig, "alice", 0);
     for (uint64_t i = 1; i <= 30; i++) send_text(a, "bob", i, "x");
-    assert_page(ask_history(a, "bob", NIL, NIL, 10), 21, 30, true);
-    assert_page(ask_history(a, "bob", 21, NIL, 10), 11, 20, true);
-    assert_page(ask_history(a, "bob", 11, NIL, 10), 1, 10, false);
-    assert_page(ask_history(a, "bob", 1, NIL, 10), 1, 0, false);
-    assert_page(ask_history(a, "bob", 1000, NIL, 10), 21, 30, true);
-    assert_page(ask_history(a, "bob", NIL, 25, 10), 26, 30, false);
-    assert_page(ask_history(a, "bob", NIL, 3, 10), 4, 13, true);
-    assert_page(ask_history(a, "bob", NIL, 30, 10), 1, 0, false);
-    assert_page(ask_history(a, "bob", NIL, NIL, PAGE_RECORDS_MAX), 1, 30, false);
+    assert_page(ask_page(a, "bob", NIL, NIL, 10), 21, 30, true);
+    assert_page(ask_page(a, "bob", 21, NIL, 10), 11, 20, true);
+    assert_page(ask_page(a, "bob", 11, NIL, 10), 1, 10, false);
+    assert_page(ask_page(a, "bob", 1, NIL, 10), 1, 0, false);
+    assert_page(ask_page(a, "bob", 1000, NIL, 10), 21, 30, true);
+    assert_page(ask_page(a, "bob", NIL, 25, 10), 26, 30, false);
+    assert_page(ask_page(a, "bob", NIL, 3, 10), 4, 13, true);
+    assert_page(ask_page(a, "bob", NIL, 30, 10), 1, 0, false);
+    assert_page(ask_page(a, "bob", NIL, NIL, PAGE_RECORDS_MAX), 1, 30, false);
     /* above 0 is everything, the first ones first */
-    assert_page(ask_history(a, "bob", NIL, 0, 10), 1, 10, true);
-    assert_page(ask_history(a, "bob", NIL, 0, PAGE_RECORDS_MAX), 1, 30, false);
-    assert_page(ask_history(a, "bob", NIL, 1000, 10), 1, 0, false);
-    assert_page(ask_history(a, "bob", 0, NIL, 10), 1, 0, false);        /* below 0 is nothing */
-    assert_error(ask_history(a, "alice", NIL, NIL, 10), ERR_NOT_FOUND);    /* no notes to oneself yet */
+    assert_page(ask_page(a, "bob", NIL, 0, 10), 1, 10, true);
+    assert_page(ask_page(a, "bob", NIL, 0, PAGE_RECORDS_MAX), 1, 30, false);
+    assert_page(ask_page(a, "bob", NIL, 1000, 10), 1, 0, false);
+    assert_page(ask_page(a, "bob", 0, NIL, 10), 1, 0, false);        /* below 0 is nothing */
+    assert_error(ask_page(a, "alice", NIL, NIL, 10), ERR_NOT_FOUND);    /* no notes to oneself yet */
     talker_close(a);
     rig_free(rig);
 }
@@ -86,10 +78,10 @@ static void what_is_damaged_is_refused_by_name_and_all_else_is_served(void **sta
     disk_file_poke(rig_disk(rig), path, IN_THE_FIRST_RECORD, &byte, 1);
 
     a = rig_talk(rig, "alice", 0);
-    assert_error(ask_history(a, "bob", NIL, NIL, 10), ERR_DAMAGED);
-    assert_page(ask_history(a, "carol", NIL, NIL, 10), 1, 3, false);
+    assert_error(ask_page(a, "bob", NIL, NIL, 10), ERR_DAMAGED);
+    assert_page(ask_page(a, "carol", NIL, NIL, 10), 1, 3, false);
     assert_int_equal(send_text(a, "bob", 4, "two").seq, 2);
-    assert_page(ask_history(a, "bob", NIL, 1, 10), 2, 2, false);
+    assert_page(ask_page(a, "bob", NIL, 1, 10), 2, 2, false);
 
     /* Who is behind in both conversations goes on with the one that can be read, and hears what comes live. */
     struct talker *b = rig_talk(rig, "bob", 0);
@@ -115,7 +107,7 @@ static void a_page_of_large_messages_ends_before_the_frame_is_full(void **state)
     uint64_t before = NIL, seen = 0;
     bool more = true;
     while (more) {
-        const struct msg *m = ask_history(a, "bob", before, NIL, PAGE_RECORDS_MAX);
+        const struct msg *m = ask_page(a, "bob", before, NIL, PAGE_RECORDS_MAX);
         struct msg_message record;
         assert_int_equal(m->type, MSG_PAGE);
         struct bytes rest = m->u.page.records;
@@ -177,7 +169,7 @@ static void the_first_device_gets_what_waited_and_a_later_one_what_comes_after_i
         assert_int_equal(m->type, MSG_MESSAGE);
         assert_int_equal(m->u.message.seq, i);
     }
-    assert_page(ask_history(second, "alice", NIL, NIL, 100), 1, 13, false);
+    assert_page(ask_page(second, "alice", NIL, NIL, 100), 1, 13, false);
     talker_close(a);
     talker_close(second);
     rig_free(rig);

@@ -23,24 +23,12 @@ static struct files files_of(struct rig *rig)
     return files;
 }
 
-static const struct msg *ask_history(struct talker *t, const char *with, uint64_t before)
-{
-    struct msg m = { .type = MSG_HISTORY, .has_ref = true, .ref = talker_ref(t) };
-    m.u.history.to.is_user = true;
-    m.u.history.to.user = rig_user(with);
-    m.u.history.has_before = before != 0;
-    m.u.history.before = before;
-    m.u.history.limit = PAGE_RECORDS_MAX;
-    talker_send(t, &m);
-    return talker_answer(t, m.ref);
-}
-
 /* From the newest back to the first: each sequence once. */
 static void assert_all_is_there(struct talker *t, const char *with, uint64_t head)
 {
     uint64_t left = head;
     while (left > 0) {
-        const struct msg *m = ask_history(t, with, left == head ? 0 : left + 1);
+        const struct msg *m = ask_newest(t, with, left == head ? 0 : left + 1);
         struct msg_message record;
         assert_int_equal(m->type, MSG_PAGE);
         struct bytes rest = m->u.page.records;
@@ -60,7 +48,7 @@ static void until_sorted(struct rig *rig, struct talker *t, uint32_t open)
 {
     while (files_of(rig).others > open) {
         rig_turn_clock(rig, 1000);
-        ask_history(t, "bob", 0);
+        ask_newest(t, "bob", 0);
     }
 }
 
@@ -126,8 +114,8 @@ static void a_damaged_file_is_left_alone_and_the_server_goes_on(void **state)
     for (; client_seq < 200; client_seq++) send_text(a, "bob", client_seq + 1, "after it");
     until_sorted(rig, a, 2);                   /* the open one, and the damaged one */
     assert_true(files_of(rig).sorted > 0);
-    assert_error(ask_history(a, "bob", 10), ERR_DAMAGED);
-    assert_int_equal(ask_history(a, "bob", 0)->type, MSG_PAGE);
+    assert_error(ask_newest(a, "bob", 10), ERR_DAMAGED);
+    assert_int_equal(ask_newest(a, "bob", 0)->type, MSG_PAGE);
     assert_int_equal(send_text(a, "bob", client_seq + 1, "and on").seq, client_seq + 1);
     talker_close(a);
     rig_free(rig);
