@@ -64,6 +64,10 @@ bool config_check(const struct config_input *input, const struct config *config,
     if (listening_check(config->listen, what)) {
         complain(input, config, sources, CONFIG_KEY_listen, what, problems);
     }
+    if (listening_leads_nowhere(config->listen, config->tls_cert[0] != '\0')) {
+        complain(input, config, sources, CONFIG_KEY_listen,
+                 "redirect: leads nowhere: that takes tls_cert, and an address without a prefix", problems);
+    }
     struct certs *certs;
     static const uint8_t no_secret[CERTS_SECRET_BYTES];
     char wrong[CERTS_WHY_MAX];

@@ -147,6 +147,18 @@ bool listening_is_local(const char *places)
     return true;
 }
 
+bool listening_leads_nowhere(const char *places, bool has_certs)
+{
+    char why[LISTENING_WHY_MAX];
+    bool redirects = false, speaks_tls = false;
+    struct place p;
+    while (place_next(&places, &p, why) > 0) {
+        redirects |= p.kind == DOOR_REDIRECT;
+        speaks_tls |= p.kind == DOOR_TCP && has_certs;
+    }
+    return redirects && !speaks_tls;
+}
+
 /* -- from names to addresses -- */
 
 static in_port_t *port_at(struct sockaddr_storage *a)

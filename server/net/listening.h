@@ -37,6 +37,9 @@ int listening_check(const char *places, char why[static LISTENING_WHY_MAX]);
 /* Can only this machine reach any of these? Of a list that listening_check() takes. */
 bool listening_is_local(const char *places);
 
+/* Is there a redirect: in such a list, and nothing with TLS that it could lead to? */
+bool listening_leads_nowhere(const char *places, bool has_certs);
+
 /* 0; ERR_CONFIG (not an address, none of this machine, no permission), ERR_IN_USE (somebody listens there) or ERR_IO,
  * with a clause that names the place; ERR_NOMEM. Resolves names: may block. */
 int listening_open(const char *places, const struct listening_options *options, struct listening **listening_out,

@@ -311,9 +311,22 @@ static void a_file_that_another_server_made_meanwhile_stays(void **state)
     unlink(a.sun_path);
 }
 
+static void a_redirect_needs_somewhere_to_lead_to(void **state)
+{
+    (void)state;
+    assert_true(listening_leads_nowhere("redirect::80", true));
+    assert_true(listening_leads_nowhere("redirect::80 plain::8700", true));
+    assert_true(listening_leads_nowhere("redirect::80 unix:/run/x", true));
+    assert_true(listening_leads_nowhere(":443 redirect::80", false));
+    assert_false(listening_leads_nowhere(":443 redirect::80", true));
+    assert_false(listening_leads_nowhere("redirect::80, :443", true));
+    assert_false(listening_leads_nowhere(":443 plain::8700", false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_redirect_needs_somewhere_to_lead_to),
         cmocka_unit_test(addresses_that_are_none_are_told_why),
         cmocka_unit_test(only_loopback_and_Unix_sockets_are_local),
         cmocka_unit_test(port_0_takes_a_free_one_for_all_shards),
