@@ -2,7 +2,8 @@
  *
  * Input is interpreted where it is read, out of the shard's one buffer, as far as the state allows; what it does not
  * allow yet (the next request before this one's answer, a paused session, a full queue) is kept in `in`, and reading
- * stops until that is gone. So at most one read buffer is held, and only by those who are held back.
+ * stops until that is gone. So at most one read buffer is held (with TLS what it decrypts to, a record more), and only by
+ * those who are held back.
  *
  * The end has one path. Whoever wants it calls conn_close() or conn_fail(), which only enter CLOSING; the turn's flush
  * writes what is queued, sends our FIN, and reads until the peer's (closing a socket with bytes unread makes the kernel
